@@ -1,0 +1,2 @@
+//! Benchmarks that print a ratio against a peer in the same run.
+fn main() {}

@@ -1,0 +1,1 @@
+//! This node's registrations and checks.

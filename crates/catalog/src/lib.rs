@@ -1,0 +1,1 @@
+//! The replicated state: pure apply, immutable views, watches, history, formats.

@@ -1,0 +1,1 @@
+//! Joins consensus and catalog: propose, read, wake, the leader's duties.

@@ -1,0 +1,2 @@
+//! The binary `rutter`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Openraft and raft-log, driven: opaque bytes in, opaque bytes out.

@@ -1,0 +1,1 @@
+//! The DNS face: hot path and slow path.

@@ -1,0 +1,1 @@
+//! The HTTP face: Consul's dialect.

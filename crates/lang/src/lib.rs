@@ -1,0 +1,1 @@
+//! The small languages: Go durations, booleans and numbers as Consul reads them.

@@ -1,0 +1,1 @@
+//! The nouns: names, rows, statuses, authors, indexes.

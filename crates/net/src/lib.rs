@@ -1,0 +1,1 @@
+//! Sockets: TCP and UDP listeners, UDP batches, HTTP plumbing.

@@ -1,0 +1,1 @@
+//! The traits between shells.

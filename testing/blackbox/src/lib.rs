@@ -1,0 +1,1 @@
+//! The real binary under real clients, kills and full disks.

@@ -1,0 +1,114 @@
+//! Names as people typed them, and the folded form by which they are found.
+//!
+//! Consul compares names of nodes, services, instances and checks without regard to case and
+//! validates none of them; so a name keeps its spelling and every key is made of its fold.
+
+use compact_str::CompactString;
+use std::fmt;
+
+/// A short text; up to 24 bytes stay inline.
+pub type Text = CompactString;
+
+/// The lower-case form of a name: what keys are made of and what is compared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Folded(Text);
+
+impl Folded {
+    /// Folds a name as it was typed.
+    pub fn new(name: &str) -> Folded {
+        if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            return Folded(Text::new(name));
+        }
+        Folded(Text::from(name.to_lowercase()))
+    }
+
+    /// The folded text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name is empty; an empty instance id marks a check of the node itself.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Folded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(Text);
+
+        impl $name {
+            /// Takes the name as it was typed.
+            pub fn new(name: impl Into<Text>) -> $name {
+                $name(name.into())
+            }
+
+            /// The name as it was typed.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The form to look it up by.
+            pub fn fold(&self) -> Folded {
+                Folded::new(&self.0)
+            }
+
+            /// Whether no name was given.
+            pub fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> $name {
+                $name(Text::new(name))
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a node, unique in its datacenter without regard to case.
+    NodeName
+}
+name! {
+    /// The name under which instances offer the same thing.
+    ServiceName
+}
+name! {
+    /// The id of an instance, unique on its node without regard to case.
+    InstanceId
+}
+name! {
+    /// The id of a check, unique on its node without regard to case.
+    CheckId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fold_ignores_case_in_any_script() {
+        for (typed, folded) in [("web", "web"), ("WEB", "web"), ("Österreich", "österreich"), ("", "")]
+        {
+            assert_eq!(Folded::new(typed).as_str(), folded);
+            assert_eq!(NodeName::from(typed).fold(), Folded::new(folded));
+            assert_eq!(NodeName::from(typed).as_str(), typed);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+# Two words do everything on a fresh Debian machine with a Rust toolchain: `make dev`, `make test`.
+# All else is `cargo xtask`; the words are the same.
+
+# What the tests call, and the Debian package that brings it.
+TOOLS = dig=bind9-dnsutils curl=curl python3=python3 cc=gcc
+
+# rustup puts cargo here, and a shell that was open before does not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: dev test check fix bench soak ci cargo packages
+
+dev: cargo
+	@cargo xtask dev
+
+test: cargo packages
+	@cargo xtask test
+
+check fix bench soak: cargo
+	@cargo xtask $@
+
+ci:
+	@.ci/run
+
+# Without cargo nothing can be built: say how to get it, and stop.
+cargo:
+	@command -v cargo >/dev/null 2>&1 || { \
+	  echo "cargo is missing; this installs it:"; \
+	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"; \
+	  exit 1; }
+	@command -v cc >/dev/null 2>&1 || .ci/need cc=gcc
+
+packages:
+	@.ci/need $(TOOLS)

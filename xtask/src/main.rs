@@ -8,6 +8,8 @@ mod shell;
 mod suite;
 mod tidy;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -66,9 +68,19 @@ enum Command {
     Ci,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
     shell::enter_the_workspace()?;
-    match Cli::parse().command {
+    match command {
         Command::Check => commands::check(),
         Command::Fix => commands::fix(),
         Command::Tidy => tidy::refuse_the_untidy(),

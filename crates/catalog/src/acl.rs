@@ -1,0 +1,94 @@
+//! Token to authorizer: what one token may see and do in one view.
+//!
+//! Until policies exist there are two worlds: everything is allowed, or (for tests, which prove that
+//! every path asks) nothing is. Faces ask; cores never do.
+
+use model::{Tenant, Text};
+
+/// What rules the view knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acl {
+    /// ACLs are off: everybody may do everything.
+    #[default]
+    Off,
+    /// Everybody may do nothing.
+    DenyAll,
+}
+
+/// The secret a client sent; empty for none.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Token(Text);
+
+impl Token {
+    /// Takes the secret as it was sent.
+    pub fn new(secret: &str) -> Token {
+        Token(Text::new(secret))
+    }
+
+    /// Whether no secret was sent.
+    pub fn is_anonymous(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_anonymous() { "Token(none)" } else { "Token(…)" })
+    }
+}
+
+/// What one token may do in one view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorizer {
+    tenant: Tenant,
+    allow: bool,
+}
+
+macro_rules! rights {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        impl Authorizer {
+            $($(#[$doc])* pub fn $name(&self, _name: &str) -> bool { self.allow })*
+        }
+    };
+}
+
+rights! {
+    /// May read what concerns the agent of this node.
+    agent_read,
+    /// May change what concerns the agent of this node.
+    agent_write,
+    /// May see the node of this name.
+    node_read,
+    /// May write the node of this name.
+    node_write,
+    /// May see the service of this name.
+    service_read,
+    /// May write instances of the service of this name.
+    service_write,
+    /// May read this key.
+    key_read,
+    /// May write this key.
+    key_write,
+    /// May write all keys that begin like this.
+    key_write_prefix,
+    /// May see sessions of the node of this name.
+    session_read,
+    /// May write sessions of the node of this name.
+    session_write,
+}
+
+impl Authorizer {
+    pub(crate) fn new(acl: Acl, _token: &Token) -> Authorizer {
+        Authorizer { tenant: Tenant::DEFAULT, allow: acl == Acl::Off }
+    }
+
+    /// Whose tables the token opens.
+    pub fn tenant(&self) -> Tenant {
+        self.tenant
+    }
+
+    /// May ask about the cluster as a whole.
+    pub fn operator_read(&self) -> bool {
+        self.allow
+    }
+}

@@ -1,0 +1,109 @@
+//! Applying entries: a pure function from a view and a batch to the next view.
+
+use crate::entry::{Claim, Command, Entry, Outcome, Reply};
+use crate::state::{State, Tx};
+use crate::tables::history::{HistoryEntry, past_rows};
+use crate::watch::Touched;
+use crate::{Refusal, View};
+use model::{Index, Timestamp};
+
+/// What a batch of entries made.
+#[derive(Debug)]
+pub struct Applied {
+    /// The state after the last entry.
+    pub view: View,
+    /// What readers must look at again.
+    pub touched: Touched,
+    /// What became of each entry, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Applies entries in order. How they are cut into batches makes no difference to the state.
+pub fn apply(view: &View, entries: impl IntoIterator<Item = (Index, Entry)>) -> Applied {
+    let mut state = view.state().clone();
+    let mut touched = Touched::default();
+    let outcomes = entries
+        .into_iter()
+        .map(|(index, entry)| apply_one(&mut state, index, entry, &mut touched))
+        .collect();
+    Applied { view: view.with_state(state), touched, outcomes }
+}
+
+fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touched) -> Outcome {
+    assert!(index > state.index, "entry {index} applied after {}", state.index);
+    let time = state.time.max(entry.time);
+    state.index = index;
+    state.time = time;
+    state.requests.forget(time);
+    if let Some(outcome) = entry.request.and_then(|request| state.requests.outcome(&request)) {
+        return outcome.clone();
+    }
+    let request = entry.request;
+    let outcome = match carry_out(state, index, time, entry) {
+        Ok((next, replies, changed)) => {
+            *state = next;
+            touched.absorb(changed);
+            Outcome::Done(replies)
+        }
+        Err(refusal) => Outcome::Refused(refusal),
+    };
+    if let Some(request) = request {
+        state.requests.remember(request, time, outcome.clone());
+    }
+    state.history.trim(time);
+    outcome
+}
+
+/// Carries out all commands on a copy, so that a refusal leaves nothing behind.
+fn carry_out(
+    state: &State,
+    index: Index,
+    time: Timestamp,
+    entry: Entry,
+) -> Result<(State, Vec<Reply>, Touched), Refusal> {
+    let mut next = state.clone();
+    let mut tx = Tx {
+        state: &mut next,
+        index,
+        time,
+        tenant: entry.tenant,
+        owner: &entry.owner,
+        reconciles: entry.claim == Claim::Reconcile,
+        touched: Touched::default(),
+        before: Vec::new(),
+    };
+    let mut replies = Vec::with_capacity(entry.commands.len());
+    for command in entry.commands {
+        replies.push(tx.carry_out(command)?);
+    }
+    let touched = std::mem::take(&mut tx.touched);
+    let before = std::mem::take(&mut tx.before);
+    if !before.is_empty() {
+        let (rows, bytes) = past_rows(before);
+        let past = HistoryEntry { time, author: entry.author, tables: state.tables, rows, bytes };
+        next.history.add(index, past);
+    }
+    Ok((next, replies, touched))
+}
+
+impl Tx<'_> {
+    fn carry_out(&mut self, command: Command) -> Result<Reply, Refusal> {
+        match command {
+            Command::PutNode(node) => self.put_node(node)?,
+            Command::EnsureNode(name) => self.ensure_node(name)?,
+            Command::PutInstance(instance) => self.put_instance(*instance)?,
+            Command::PutCheck(check) => self.put_check(*check)?,
+            Command::RemoveNode(node) => self.remove_node(&node),
+            Command::RemoveInstance(node, id) => self.remove_instance(&node, &id),
+            Command::RemoveCheck(node, id) => self.remove_check(&node, &id),
+            Command::KvPut(write) => return self.kv_put(write),
+            Command::KvDelete(key, unchanged) => return Ok(self.kv_delete(key, unchanged)),
+            Command::KvDeleteTree(prefix) => self.kv_delete_tree(prefix),
+            Command::CreateSession(session) => self.create_session(*session)?,
+            Command::DestroySession(id) | Command::ExpireSession(id) => self.end_session(id),
+            Command::ReapTombstones(index) => self.reap_tombstones(index),
+            Command::SetHistoryLimits(limits) => self.state.history.limits = limits,
+        }
+        Ok(Reply::Done)
+    }
+}

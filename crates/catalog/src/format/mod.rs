@@ -1,0 +1,1 @@
+//! Log and snapshot bytes: versioned, with field numbers.

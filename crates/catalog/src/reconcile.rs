@@ -1,0 +1,75 @@
+//! From what an owner wants and what stands in the view to the commands that close the gap.
+//!
+//! Shared by every reconciler: an agent's anti-entropy and, later, each source. It looks only at
+//! rows of that owner and at the keys it wants; it never removes what somebody else brought.
+
+use crate::entry::Command;
+use crate::keys::NodeKey;
+use crate::view::{Held, View};
+use model::{Check, Instance, NodeName, Owner, Tenant};
+use std::collections::BTreeSet;
+
+/// What an owner wants on one node.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The node.
+    pub node: NodeName,
+    /// The instances it should have.
+    pub instances: Vec<Instance>,
+    /// The checks it should have.
+    pub checks: Vec<Check>,
+}
+
+/// The commands that make the owner's rows on a node what it wants; each may be proposed alone.
+///
+/// Order: instances before the checks that watch them, then removals.
+pub fn reconcile(
+    view: &View,
+    tenant: Tenant,
+    owner: &Owner,
+    wanted: &Wanted,
+) -> Held<Vec<Command>> {
+    let node = NodeKey::new(tenant, &wanted.node);
+    let mut commands = Vec::new();
+    if view.node(&node)?.value.is_none() {
+        commands.push(Command::EnsureNode(wanted.node.clone()));
+    }
+    let mut kept_instances = BTreeSet::new();
+    for instance in &wanted.instances {
+        let key = node.instance(&instance.id);
+        let stands = view.instance(&key)?;
+        if !stands.is_some_and(|row| row.claim == *instance && row.owner == *owner) {
+            commands.push(Command::PutInstance(Box::new(instance.clone())));
+        }
+        kept_instances.insert(key.id);
+    }
+    let mut kept_checks = BTreeSet::new();
+    for check in &wanted.checks {
+        let key = node.check(&check.id);
+        let stands = view.check(&key)?;
+        let same = stands.is_some_and(|row| same_check(row, check) && row.owner == *owner);
+        if !same {
+            commands.push(Command::PutCheck(Box::new(check.clone())));
+        }
+        kept_checks.insert(key.id);
+    }
+    for row in view.instances_on(&node)? {
+        if row.owner == *owner && !kept_instances.contains(&row.id.fold()) {
+            commands.push(Command::RemoveInstance(wanted.node.clone(), row.id.clone()));
+        }
+    }
+    for row in view.checks_on(&node)?.value {
+        if row.owner == *owner && !kept_checks.contains(&row.id.fold()) {
+            commands.push(Command::RemoveCheck(wanted.node.clone(), row.id.clone()));
+        }
+    }
+    Ok(commands)
+}
+
+/// Whether two checks say the same; what the catalog fills in from the instance does not count.
+fn same_check(stands: &Check, wanted: &Check) -> bool {
+    let mut wanted = wanted.clone();
+    wanted.service = stands.service.clone();
+    wanted.service_tags = stands.service_tags.clone();
+    *stands == wanted
+}

@@ -1,0 +1,115 @@
+//! History: for each recent entry its author and every touched row as it was before (law 7).
+//!
+//! Kept within replicated limits, so that all servers know the same past. Values of keys are kept as
+//! hash and size only.
+
+use crate::entry::HistoryLimits;
+use crate::keys::KvRowKey;
+use crate::past::ValuePrint;
+use crate::state::{Before, TableIndexes};
+use imbl::OrdMap;
+use model::{Author, Index, KvEntry, Row, Timestamp};
+use std::sync::Arc;
+
+/// One entry of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// When the leader appended it.
+    pub time: Timestamp,
+    /// Who wrote it.
+    pub author: Author,
+    pub(crate) tables: TableIndexes,
+    pub(crate) rows: Vec<PastRow>,
+    pub(crate) bytes: u64,
+}
+
+/// A row as it was before an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PastRow {
+    /// Anything but a value.
+    Row(Before),
+    /// A value: all but its bytes.
+    Kv(KvRowKey, Option<(Row<KvEntry>, ValuePrint)>),
+}
+
+/// The recent past.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    pub entries: OrdMap<Index, Arc<HistoryEntry>>,
+    pub limits: HistoryLimits,
+    pub bytes: u64,
+    /// The last entry that was dropped; the state as of any later index can be shown.
+    pub dropped: Index,
+}
+
+impl History {
+    pub fn new(limits: HistoryLimits) -> History {
+        History { entries: OrdMap::new(), limits, bytes: 0, dropped: Index(0) }
+    }
+
+    /// Adds what an entry changed; `tables` as it was before.
+    pub fn add(&mut self, index: Index, entry: HistoryEntry) {
+        self.bytes += entry.bytes;
+        self.entries.insert(index, Arc::new(entry));
+    }
+
+    /// Drops the oldest until all limits hold.
+    pub fn trim(&mut self, now: Timestamp) {
+        while let Some((index, entry)) = self.entries.get_min() {
+            let old = entry.time.0.saturating_add(self.limits.age_ms) <= now.0;
+            let many = self.entries.len() as u64 > self.limits.entries;
+            if !old && !many && self.bytes <= self.limits.bytes {
+                break;
+            }
+            let index = *index;
+            self.bytes -= entry.bytes;
+            self.dropped = index;
+            self.entries.remove(&index);
+        }
+    }
+}
+
+/// Makes the rows of the past out of what a transaction noted, and estimates their size.
+pub(crate) fn past_rows(before: Vec<Before>) -> (Vec<PastRow>, u64) {
+    let rows: Vec<PastRow> = before.into_iter().map(past_row).collect();
+    let bytes = rows.iter().map(estimate).sum::<u64>() + ENTRY_BYTES;
+    (rows, bytes)
+}
+
+fn past_row(before: Before) -> PastRow {
+    let Before::Kv(key, row) = before else { return PastRow::Row(before) };
+    let past = row.map(|row| {
+        let print = ValuePrint::of(&row.value);
+        let value = KvEntry { value: super::kv::no_value(), ..row.claim.clone() };
+        (Row { claim: value, owner: row.owner.clone(), ..*row }, print)
+    });
+    PastRow::Kv(key, past)
+}
+
+/// What an entry or a row costs besides its texts; an estimate, the same on every server.
+const ENTRY_BYTES: u64 = 160;
+const ROW_BYTES: u64 = 96;
+
+fn estimate(row: &PastRow) -> u64 {
+    let texts = match row {
+        PastRow::Kv(key, _) => key.key.as_bytes().len(),
+        PastRow::Row(before) => match before {
+            Before::Node(_, Some(row)) => {
+                256 + row.meta.iter().flatten().map(|(k, v)| k.len() + v.len()).sum::<usize>()
+            }
+            Before::Instance(_, Some(row)) => {
+                let meta = row.meta.iter().flatten().map(|(k, v)| k.len() + v.len());
+                let opaque = row.proxy.iter().chain(&row.connect).map(|o| o.0.len());
+                448 + meta.chain(opaque).chain(row.tags.iter().map(|t| t.len())).sum::<usize>()
+            }
+            Before::Check(_, Some(row)) => {
+                let body = row.definition.as_ref().map_or(0, |d| d.http.len() + d.body.len() + 512);
+                448 + row.output.len() + row.notes.len() + body
+            }
+            Before::Session(_, _, Some(_)) => 256,
+            Before::Tombstone(key, _) | Before::LockDelay(key, _) => key.key.as_bytes().len(),
+            _ => 0,
+        },
+    };
+    ROW_BYTES + texts as u64
+}

@@ -1,0 +1,9 @@
+//! One table a file; each is the part of [`crate::state::Tx`] that writes it.
+
+mod checks;
+pub(crate) mod history;
+mod kv;
+mod nodes;
+pub(crate) mod requests;
+mod services;
+pub(crate) mod sessions;

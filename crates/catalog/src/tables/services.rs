@@ -1,0 +1,113 @@
+//! Instances, and the marks of their services.
+//!
+//! A service's mark lives as long as it has instances; then the table's last extinction stands in
+//! for it, so that no index falls and nothing is kept for ever.
+
+use crate::keys::InstanceKey;
+use crate::state::Tx;
+use crate::{Refusal, ServiceKey, ServiceMark, Watch};
+use model::{Instance, InstanceId, NodeName, Owner, Row};
+
+impl Tx<'_> {
+    /// Writes an instance; a rewrite of the same changes nothing.
+    pub fn put_instance(&mut self, instance: Instance) -> Result<(), Refusal> {
+        let (node, _) = self.need_node(&instance.node)?;
+        let key = node.instance(&instance.id);
+        let service = ServiceKey::new(self.tenant, &instance.service);
+        let old = self.state.instances.get(&key).cloned();
+        let mut count = 1;
+        if let Some(old) = &old {
+            self.may_write(&old.owner, || {
+                format!("instance {} on {}", instance.id, instance.node)
+            })?;
+            if old.claim == instance {
+                self.take_over_instance(&key, old);
+                return Ok(());
+            }
+            let left = ServiceKey::new(self.tenant, &old.service);
+            if left == service {
+                count = 0;
+            } else {
+                self.service_changed(&left, true, -1);
+            }
+        }
+        let row = self.row(instance, old.as_deref());
+        self.write_instance(&key, Some(row));
+        self.service_changed(&service, true, count);
+        self.instances_changed(&key);
+        Ok(())
+    }
+
+    /// Removes an instance and its checks; one that is not there is no error.
+    pub fn remove_instance(&mut self, node: &NodeName, id: &InstanceId) {
+        let key = crate::NodeKey::new(self.tenant, node).instance(id);
+        let Some(row) = self.state.instances.get(&key) else { return };
+        if self.may_remove(&row.owner) {
+            self.remove_instance_at(&key);
+        }
+    }
+
+    pub(super) fn remove_instance_at(&mut self, key: &InstanceKey) {
+        let Some(row) = self.state.instances.get(key).cloned() else { return };
+        let node = key.node_key();
+        let checks: Vec<_> =
+            self.state.checks_of_instance(key).map(|check| node.check(&check.id)).collect();
+        for check in checks {
+            self.remove_check_at(&check);
+        }
+        self.write_instance(key, None);
+        self.service_changed(&ServiceKey::new(self.tenant, &row.service), true, -1);
+        self.instances_changed(key);
+    }
+
+    /// Moves the mark of a service: `health` always, `instances` too where its rows changed.
+    pub(super) fn service_changed(&mut self, key: &ServiceKey, rows: bool, instances: i64) {
+        let mut mark = self.state.services.get(key).copied().unwrap_or(ServiceMark {
+            instances: self.index,
+            health: self.index,
+            count: 0,
+        });
+        mark.health = self.index;
+        if rows {
+            mark.instances = self.index;
+        }
+        mark.count = mark.count.saturating_add_signed(instances);
+        if mark.count == 0 {
+            self.state.tables.service_extinct = self.index;
+        }
+        self.mark_service(key, (mark.count > 0).then_some(mark));
+        self.touched.touch(Watch::Service(key.clone()));
+    }
+
+    fn instances_changed(&mut self, key: &InstanceKey) {
+        let node = key.node_key();
+        self.state.tables.services = self.index;
+        self.mark_node(&node, Some(self.index));
+        self.touched.touch(Watch::Node(node));
+        self.touched.touch(Watch::Services(self.tenant));
+    }
+
+    /// A reconciler that claims word for word what a door wrote becomes its owner; readers see no change.
+    fn take_over_instance(&mut self, key: &InstanceKey, old: &Row<Instance>) {
+        if self.reconciles && old.owner != *self.owner {
+            self.write_instance(key, Some(Row { owner: self.owner.clone(), ..old.clone() }));
+        }
+    }
+
+    /// Law 1: a reconciler may replace what doors wrote, not what another reconciler keeps up.
+    pub(super) fn may_write(
+        &self,
+        owner: &Owner,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Refusal> {
+        if self.reconciles && owner != self.owner && owner.reconciles() {
+            return Err(Refusal::OwnedByOther { what: what(), owner: owner.clone() });
+        }
+        Ok(())
+    }
+
+    /// Law 1: a reconciler removes only its own rows.
+    pub(super) fn may_remove(&self, owner: &Owner) -> bool {
+        !self.reconciles || owner == self.owner
+    }
+}

@@ -1,0 +1,83 @@
+//! This node's own registrations.
+
+use crate::BoxFuture;
+use model::{Author, Check, CheckId, Instance, InstanceId, Registration, Status};
+
+/// What becomes of checks that an instance had and a new registration does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExistingChecks {
+    /// They stay, as in Consul.
+    #[default]
+    Keep,
+    /// They go.
+    Replace,
+}
+
+/// Why a registration was not taken; nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// No instance of this id is registered on this node.
+    #[error("unknown service id {0:?}")]
+    UnknownInstance(String),
+    /// No check of this id is registered on this node.
+    #[error("unknown check id {0:?}")]
+    UnknownCheck(String),
+    /// The check is run by the agent and takes no reports.
+    #[error("check {0:?} does not have an associated ttl")]
+    NotTtl(String),
+    /// This build runs no checks of this kind.
+    #[error("{0} checks are not supported")]
+    UnsupportedCheck(&'static str),
+    /// The registration is not on disk; an operator must look at the data directory.
+    #[error("the agent's store cannot be written: {0}")]
+    Store(String),
+}
+
+/// Registers on this node, as the agent's HTTP API offers it.
+pub trait Registrar: Send + Sync {
+    /// Takes an instance with its checks: answered when it is stored and, where this node leads,
+    /// visible in the catalog (waited for at most a second).
+    ///
+    /// A check that was there keeps its status and output.
+    fn register(
+        &self,
+        registration: Registration,
+        existing: ExistingChecks,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>>;
+
+    /// Removes an instance and its checks.
+    fn deregister(
+        &self,
+        id: InstanceId,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>>;
+
+    /// Takes a check of the node or of one of its instances.
+    fn register_check(
+        &self,
+        check: Check,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>>;
+
+    /// Removes a check.
+    fn deregister_check(
+        &self,
+        id: CheckId,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>>;
+
+    /// Takes a report on a TTL check.
+    fn observe(
+        &self,
+        id: CheckId,
+        status: Status,
+        output: String,
+    ) -> BoxFuture<'_, Result<(), RegisterError>>;
+
+    /// What is registered here, by id.
+    fn instances(&self) -> Vec<Instance>;
+
+    /// The checks registered here with their newest results, by id.
+    fn checks(&self) -> Vec<Check>;
+}

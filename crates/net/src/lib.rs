@@ -1,1 +1,2 @@
 //! Sockets: TCP and UDP listeners, UDP batches, HTTP plumbing.
+pub mod udp;

@@ -8,6 +8,7 @@ mod datacenters;
 mod projection;
 mod reader;
 mod registrar;
+mod sessions;
 mod waiters;
 mod writer;
 
@@ -15,6 +16,7 @@ pub use datacenters::{Datacenters, Doors};
 pub use projection::Projection;
 pub use reader::{Consistency, Leadership, ReadError, Reader};
 pub use registrar::{ExistingChecks, RegisterError, Registrar};
+pub use sessions::Sessions;
 pub use waiters::{Subscription, Waiters};
 pub use writer::{Committed, Proposal, WriteError, Writer};
 

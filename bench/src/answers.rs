@@ -1,0 +1,141 @@
+//! Questions asked of a DNS server and what is believed of its answers.
+//!
+//! Of each answer the kind is counted: a server that refuses everything would be very fast.
+
+use anyhow::{Result, ensure};
+
+/// `A`, RFC 1035 §3.2.2.
+const A: u16 = 1;
+/// `SRV`, RFC 2782.
+const SRV: u16 = 33;
+/// `OPT`, RFC 6891.
+const OPT: u16 = 41;
+/// What we say we can take.
+const UDP_SIZE: u16 = 1232;
+
+/// How questions are mixed, of a hundred.
+const A_SHARE: u64 = 70;
+const SRV_SHARE: u64 = 20;
+
+/// Some questions, ready to send.
+pub struct Questions {
+    packets: Vec<Vec<u8>>,
+}
+
+/// What came back.
+#[derive(Default, Debug)]
+pub struct Tally {
+    /// Answers with records.
+    pub full: u64,
+    /// Answers that the name does not exist.
+    pub nx: u64,
+    /// Anything else.
+    pub wrong: u64,
+    /// Questions without an answer in time.
+    pub lost: u64,
+}
+
+impl Questions {
+    /// `count` questions after names below `services`: 70 % A, 20 % SRV, 10 % absent names.
+    pub fn mixed(count: u64, services: u64) -> Self {
+        let mut chance = Chance(1);
+        let packets = (0..count).map(|number| {
+            let service = chance.below(services);
+            let id = (number & 0xffff) as u16;
+            match chance.below(100) {
+                kind if kind < A_SHARE => question(id, &service_name(service), A),
+                kind if kind < A_SHARE + SRV_SHARE => question(id, &service_name(service), SRV),
+                _ => question(id, &format!("absent-{service:05}"), A),
+            }
+        });
+        Self { packets: packets.collect() }
+    }
+
+    /// The next `count` of them, round and round.
+    pub fn take(&self, from: usize, count: usize) -> Vec<&[u8]> {
+        let all = self.packets.len();
+        (from..from + count).map(|index| self.packets[index % all].as_slice()).collect()
+    }
+}
+
+impl Tally {
+    /// Counts one answer.
+    pub fn count(&mut self, answer: &[u8], records: u16) {
+        let head = answer.first_chunk::<12>();
+        let kind = head.map(|head| (head[3] & 0x0f, u16::from_be_bytes([head[6], head[7]])));
+        match kind {
+            Some((0, count)) if count == records => self.full += 1,
+            Some((3, 0)) => self.nx += 1,
+            _ => self.wrong += 1,
+        }
+    }
+
+    /// Whether the answers were what the mix of questions asks for.
+    pub fn is_plausible(&self) -> Result<()> {
+        let answered = self.full + self.nx;
+        let share = self.nx as f64 / answered as f64;
+        ensure!(self.lost * 1000 < answered, "lost questions: {self:?}");
+        ensure!(answered > 0 && self.wrong * 1000 < answered, "wrong answers: {self:?}");
+        ensure!((0.08..0.12).contains(&share), "not a tenth NXDOMAIN: {self:?}");
+        Ok(())
+    }
+}
+
+/// The name of a service by its number.
+pub fn service_name(number: u64) -> String {
+    format!("svc-{number:05}")
+}
+
+fn question(id: u16, service: &str, kind: u16) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(64);
+    for field in [id, 0x0100, 1, 0, 0, 1] {
+        packet.extend_from_slice(&field.to_be_bytes());
+    }
+    for label in [service, "service", "consul"] {
+        packet.push(u8::try_from(label.len()).expect("labels are short"));
+        packet.extend_from_slice(label.as_bytes());
+    }
+    packet.push(0);
+    packet.extend_from_slice(&kind.to_be_bytes());
+    packet.extend_from_slice(&1u16.to_be_bytes());
+    packet.push(0);
+    for field in [OPT, UDP_SIZE, 0, 0, 0] {
+        packet.extend_from_slice(&field.to_be_bytes());
+    }
+    packet
+}
+
+/// The same questions in every run (Knuth's multiplier; the high bits are the good ones).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mix_is_seventy_twenty_ten() {
+        let questions = Questions::mixed(10_000, 100);
+        let kind = |packet: &[u8]| packet[packet.len() - 14];
+        let absent = questions.packets.iter().filter(|packet| packet[13..].starts_with(b"abs"));
+        let srv = questions.packets.iter().filter(|packet| kind(packet) == 33);
+        assert!((900..1100).contains(&absent.count()));
+        assert!((1900..2100).contains(&srv.count()));
+    }
+
+    #[test]
+    fn a_server_that_refuses_everything_is_not_fast() {
+        let mut tally = Tally::default();
+        (0..9).for_each(|_| tally.count(&[0, 0, 0, 0, 0, 1, 0, 3, 0, 0, 0, 0], 3));
+        tally.count(&[0, 0, 0, 3, 0, 1, 0, 0, 0, 1, 0, 0], 3);
+        assert!(tally.is_plausible().is_ok());
+        (0..9).for_each(|_| tally.count(&[0, 0, 0, 5, 0, 1, 0, 0, 0, 0, 0, 0], 3));
+        assert!(tally.is_plausible().is_err());
+    }
+}

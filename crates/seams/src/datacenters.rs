@@ -1,6 +1,6 @@
 //! Readers and writers by datacenter.
 
-use crate::{Reader, Writer};
+use crate::{Reader, Sessions, Writer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ pub struct Doors {
     pub reader: Arc<dyn Reader>,
     /// For writing.
     pub writer: Arc<dyn Writer>,
+    /// For keeping sessions alive.
+    pub sessions: Arc<dyn Sessions>,
 }
 
 /// The datacenters that this node can reach.

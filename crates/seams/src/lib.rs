@@ -5,6 +5,7 @@
 //! `cluster` and `agent` implement them; nobody above knows more of those than this.
 
 mod datacenters;
+pub mod fakes;
 mod projection;
 mod reader;
 mod registrar;

@@ -1,0 +1,364 @@
+//! A catalog and an agent in memory, for the tests of faces.
+//!
+//! [`FakeCatalog`] applies what is proposed with `catalog::apply` and publishes before it answers, as
+//! a server does; it can also hold nothing at first, as an agent will, so that a face proves that it
+//! obtains what it lacks.
+
+use crate::{
+    BoxFuture, Committed, Consistency, Datacenters, Doors, ExistingChecks, Leadership, Projection,
+    Proposal, ReadError, Reader, RegisterError, Registrar, Sessions, Subscription, Waiters,
+    WriteError, Writer,
+};
+use catalog::{Acl, Command, Entry, Holdings, Interest, Outcome, Touched, View, Watch, apply};
+use model::{
+    Author, Check, CheckId, Folded, Index, Instance, InstanceId, Node, NodeName, Owner,
+    Registration, Row, Session, SessionId, Status, Tenant, Timestamp,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A catalog in memory: reader, writer and sessions at once.
+pub struct FakeCatalog {
+    inner: Mutex<Inner>,
+    waiters: Waiters,
+    projections: Vec<Arc<dyn Projection>>,
+}
+
+struct Inner {
+    view: Arc<View>,
+    held: Option<BTreeSet<Interest>>,
+    leadership: Leadership,
+    failing: Option<WriteError>,
+    held_on_demand: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+impl FakeCatalog {
+    /// An empty catalog that holds everything, under these rules.
+    pub fn new(acl: Acl) -> Arc<FakeCatalog> {
+        FakeCatalog::with(View::new(acl), Vec::new())
+    }
+
+    /// A catalog that begins with this view and tells these projections of each new one.
+    pub fn with(view: View, projections: Vec<Arc<dyn Projection>>) -> Arc<FakeCatalog> {
+        let view = Arc::new(view);
+        for projection in &projections {
+            projection.publish(&view, &Touched::everything());
+        }
+        let leadership = Leadership {
+            leader: Some("127.0.0.1:8300".to_owned()),
+            is_leader: true,
+            last_contact: Duration::ZERO,
+        };
+        let inner = Inner { view, held: None, leadership, failing: None, held_on_demand: 0 };
+        Arc::new(FakeCatalog { inner: Mutex::new(inner), waiters: Waiters::default(), projections })
+    }
+
+    /// From now on only what is asked for is held, as on an agent; nothing at first.
+    pub fn hold_nothing(&self) {
+        lock(&self.inner).held = Some(BTreeSet::new());
+    }
+
+    /// How often something was obtained that was not held.
+    pub fn held_on_demand(&self) -> usize {
+        lock(&self.inner).held_on_demand
+    }
+
+    /// Changes who leads; without a leader, reads other than stale ones and writes are refused.
+    pub fn set_leadership(&self, leadership: Leadership) {
+        lock(&self.inner).leadership = leadership;
+    }
+
+    /// From now on writes fail like this, unapplied; `None` ends that.
+    pub fn fail_writes(&self, error: Option<WriteError>) {
+        lock(&self.inner).failing = error;
+    }
+
+    /// The waiters, to count those who wait and those woken.
+    pub fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// The doors that lead here.
+    pub fn doors(self: &Arc<FakeCatalog>) -> Doors {
+        Doors {
+            reader: Arc::clone(self) as Arc<dyn Reader>,
+            writer: Arc::clone(self) as Arc<dyn Writer>,
+            sessions: Arc::clone(self) as Arc<dyn Sessions>,
+        }
+    }
+
+    /// A node that reaches only this catalog, as datacenter `dc1`.
+    pub fn datacenters(self: &Arc<FakeCatalog>) -> Datacenters {
+        Datacenters::only("dc1", self.doors())
+    }
+
+    /// Applies commands at once, as the HTTP door would write them.
+    pub fn write(&self, commands: Vec<Command>) -> Committed {
+        self.apply(Proposal {
+            author: Author::default(),
+            owner: Owner::http(),
+            claim: Default::default(),
+            tenant: Tenant::DEFAULT,
+            request: None,
+            commands,
+        })
+    }
+
+    fn apply(&self, proposal: Proposal) -> Committed {
+        let mut inner = lock(&self.inner);
+        let index = Index(inner.view.index().0 + 1);
+        let entry = Entry {
+            time: now(),
+            author: proposal.author,
+            owner: proposal.owner,
+            claim: proposal.claim,
+            tenant: proposal.tenant,
+            request: proposal.request,
+            commands: proposal.commands,
+        };
+        let applied = apply(&inner.view, [(index, entry)]);
+        inner.view = Arc::new(applied.view);
+        for projection in &self.projections {
+            projection.publish(&inner.view, &applied.touched);
+        }
+        drop(inner);
+        self.waiters.wake(&applied.touched);
+        let outcome = applied.outcomes.into_iter().next().unwrap_or(Outcome::Done(Vec::new()));
+        Committed { index, outcome }
+    }
+}
+
+impl Inner {
+    fn shown(&self) -> Arc<View> {
+        match &self.held {
+            None => Arc::clone(&self.view),
+            Some(held) => Arc::new(self.view.restricted(Holdings::Only(Arc::new(held.clone())))),
+        }
+    }
+}
+
+impl Reader for FakeCatalog {
+    fn view(&self) -> Arc<View> {
+        lock(&self.inner).shown()
+    }
+
+    fn current(&self, _: Consistency) -> BoxFuture<'_, Result<Arc<View>, ReadError>> {
+        Box::pin(async move {
+            let inner = lock(&self.inner);
+            match inner.leadership.leader {
+                Some(_) => Ok(inner.shown()),
+                None => Err(ReadError::NoLeader),
+            }
+        })
+    }
+
+    fn subscribe(&self, watches: &[Watch]) -> Subscription {
+        self.waiters.subscribe(watches)
+    }
+
+    fn hold(&self, interest: Interest, _: Duration) -> BoxFuture<'_, Result<Arc<View>, ReadError>> {
+        Box::pin(async move {
+            let mut inner = lock(&self.inner);
+            inner.held_on_demand += 1;
+            if let Some(held) = &mut inner.held {
+                held.insert(interest);
+            }
+            Ok(inner.shown())
+        })
+    }
+
+    fn leadership(&self) -> Leadership {
+        lock(&self.inner).leadership.clone()
+    }
+}
+
+impl Writer for FakeCatalog {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, WriteError>> {
+        Box::pin(async move {
+            let inner = lock(&self.inner);
+            if let Some(error) = inner.failing.clone() {
+                return Err(error);
+            }
+            if inner.leadership.leader.is_none() {
+                return Err(WriteError::NoLeader);
+            }
+            drop(inner);
+            Ok(self.apply(proposal))
+        })
+    }
+}
+
+impl Sessions for FakeCatalog {
+    fn renew(&self, id: SessionId) -> BoxFuture<'_, Result<Option<Arc<Row<Session>>>, WriteError>> {
+        Box::pin(async move {
+            let view = Arc::clone(&lock(&self.inner).view);
+            Ok(view.session(Tenant::DEFAULT, id).ok().and_then(|found| found.value.cloned()))
+        })
+    }
+}
+
+/// An agent in memory: it takes registrations and puts them into a [`FakeCatalog`] at once.
+pub struct FakeAgent {
+    node: NodeName,
+    catalog: Arc<FakeCatalog>,
+    rows: Mutex<Rows>,
+}
+
+#[derive(Default)]
+struct Rows {
+    instances: BTreeMap<Folded, Instance>,
+    checks: BTreeMap<Folded, Check>,
+}
+
+impl FakeAgent {
+    /// The agent of this node, which it puts into the catalog.
+    pub fn new(node: &str, catalog: Arc<FakeCatalog>) -> Arc<FakeAgent> {
+        let node = NodeName::from(node);
+        catalog.write(vec![Command::PutNode(Node {
+            name: node.clone(),
+            address: "127.0.0.1".into(),
+            ..Node::default()
+        })]);
+        Arc::new(FakeAgent { node, catalog, rows: Mutex::default() })
+    }
+
+    fn put_check(&self, rows: &mut Rows, mut check: Check) -> Command {
+        check.node = self.node.clone();
+        if let Some(instance) = rows.instances.get(&check.instance.fold()) {
+            check.service = instance.service.clone();
+            check.service_tags = Arc::clone(&instance.tags);
+        }
+        if let Some(old) = rows.checks.get(&check.id.fold()) {
+            check.status = old.status.clone();
+            check.output = old.output.clone();
+        }
+        rows.checks.insert(check.id.fold(), check.clone());
+        check.definition = None;
+        Command::PutCheck(Box::new(check))
+    }
+
+    fn add(&self, registration: Registration, existing: ExistingChecks) {
+        let mut rows = lock(&self.rows);
+        let mut instance = registration.instance;
+        instance.node = self.node.clone();
+        let id = instance.id.clone();
+        rows.instances.insert(id.fold(), instance.clone());
+        let mut commands = vec![Command::PutInstance(Box::new(instance))];
+        let named: BTreeSet<Folded> =
+            registration.checks.iter().map(|check| check.id.fold()).collect();
+        for check in registration.checks {
+            let command = self.put_check(&mut rows, check);
+            commands.push(command);
+        }
+        if existing == ExistingChecks::Replace {
+            let gone: Vec<CheckId> = rows
+                .checks
+                .values()
+                .filter(|check| check.instance == id && !named.contains(&check.id.fold()))
+                .map(|check| check.id.clone())
+                .collect();
+            for check in gone {
+                rows.checks.remove(&check.fold());
+                commands.push(Command::RemoveCheck(self.node.clone(), check));
+            }
+        }
+        self.catalog.write(commands);
+    }
+
+    fn remove(&self, id: &InstanceId) -> Result<(), RegisterError> {
+        let mut rows = lock(&self.rows);
+        if rows.instances.remove(&id.fold()).is_none() {
+            return Err(RegisterError::UnknownInstance(id.as_str().to_owned()));
+        }
+        rows.checks.retain(|_, check| check.instance.fold() != id.fold());
+        self.catalog.write(vec![Command::RemoveInstance(self.node.clone(), id.clone())]);
+        Ok(())
+    }
+
+    fn report(&self, id: &CheckId, status: Status, output: String) -> Result<(), RegisterError> {
+        let mut rows = lock(&self.rows);
+        let Some(check) = rows.checks.get_mut(&id.fold()) else {
+            return Err(RegisterError::UnknownCheck(id.as_str().to_owned()));
+        };
+        if check.kind != "ttl" {
+            return Err(RegisterError::NotTtl(id.as_str().to_owned()));
+        }
+        check.status = status;
+        check.output = output.into();
+        let shown = Check { definition: None, ..check.clone() };
+        self.catalog.write(vec![Command::PutCheck(Box::new(shown))]);
+        Ok(())
+    }
+}
+
+impl Registrar for FakeAgent {
+    fn register(
+        &self,
+        registration: Registration,
+        existing: ExistingChecks,
+        _: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.add(registration, existing);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn deregister(&self, id: InstanceId, _: Author) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let done = self.remove(&id);
+        Box::pin(async { done })
+    }
+
+    fn register_check(&self, check: Check, _: Author) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let mut rows = lock(&self.rows);
+        let known =
+            check.instance.is_empty() || rows.instances.contains_key(&check.instance.fold());
+        let done = match known {
+            false => Err(RegisterError::UnknownInstance(check.instance.as_str().to_owned())),
+            true => {
+                let command = self.put_check(&mut rows, check);
+                self.catalog.write(vec![command]);
+                Ok(())
+            }
+        };
+        Box::pin(async { done })
+    }
+
+    fn deregister_check(&self, id: CheckId, _: Author) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let known = lock(&self.rows).checks.remove(&id.fold()).is_some();
+        if known {
+            self.catalog.write(vec![Command::RemoveCheck(self.node.clone(), id.clone())]);
+        }
+        let done = match known {
+            true => Ok(()),
+            false => Err(RegisterError::UnknownCheck(id.as_str().to_owned())),
+        };
+        Box::pin(async { done })
+    }
+
+    fn observe(
+        &self,
+        id: CheckId,
+        status: Status,
+        output: String,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        let done = self.report(&id, status, output);
+        Box::pin(async { done })
+    }
+
+    fn instances(&self) -> Vec<Instance> {
+        lock(&self.rows).instances.values().cloned().collect()
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        lock(&self.rows).checks.values().cloned().collect()
+    }
+}

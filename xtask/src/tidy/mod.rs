@@ -7,6 +7,7 @@
 
 mod allow;
 mod edges;
+mod habits;
 mod house;
 mod lengths;
 mod links;
@@ -61,6 +62,8 @@ fn every_rule(house: &House) -> Vec<Complaint> {
         edges::edges_as_in_the_table,
         edges::no_runtime_in_pure_crates,
         edges::lints_are_the_workspaces,
+        habits::no_unwrap_outside_tests,
+        habits::unsafe_in_few_places,
         lengths::short_files,
         lengths::short_functions,
         modules::files_somebody_includes,

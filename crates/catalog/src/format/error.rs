@@ -1,0 +1,44 @@
+//! Why bytes were refused. Each text says who must act.
+
+use super::FORMAT;
+use std::io;
+
+/// Why bytes could not be read; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// A newer version of this program wrote them.
+    #[error("{what} is in format {found}, this version reads up to {FORMAT}: run the version that wrote it, or a newer one")]
+    Newer {
+        /// What was read.
+        what: &'static str,
+        /// Its format.
+        found: u32,
+    },
+    /// They hold something that this version has no word for.
+    #[error("{what} holds an unknown {part}: run the version that wrote it, or a newer one")]
+    Unknown {
+        /// What was read.
+        what: &'static str,
+        /// The part of it.
+        part: &'static str,
+    },
+    /// They are not what was written.
+    #[error("{what} is damaged ({why}): restore it from a backup or from another server")]
+    Damaged {
+        /// What was read.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Why a snapshot could not be read; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Its bytes are refused.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// It could not be read to its end.
+    #[error("cannot read the snapshot")]
+    Read(#[source] io::Error),
+}

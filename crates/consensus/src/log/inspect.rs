@@ -1,0 +1,146 @@
+//! The look at a log before it is opened, while nothing has been cut yet.
+//!
+//! raft-log repairs a torn tail by cutting it, and takes some damage for one. So the files are read
+//! first, without changing them, and the start is refused when
+//! - a record is damaged and whole ones follow it, or a file between two others is missing;
+//! - what can be read ends before the [`Mark`](super::Mark), which was synced and so once readable;
+//! - the entries that can be read have a hole.
+
+use std::io;
+use std::path::Path;
+
+use raft_log::codeq::OffsetSize;
+use raft_log::{Dump, DumpApi, RaftLogAction, RaftLogRecord, WALRecord};
+
+use super::chunks::{Shape, config};
+use crate::error::StartError;
+use crate::options::Limits;
+
+/// Reads the log's files and refuses those that have lost something.
+pub(crate) fn inspect(directory: &Path, limits: &Limits, mark: u64) -> Result<(), StartError> {
+    let fail = |doing, source| StartError::Io { doing, path: directory.to_owned(), source };
+    let dump = Dump::<Shape>::new(config(directory, limits))
+        .map_err(|source| fail("lock the log in", source))?;
+    let mut seen = Seen::default();
+    let read = dump.write_with(|chunk, _, record| {
+        let record = record.map(|(segment, record)| (segment.end().0, record));
+        seen.record(chunk.0, record);
+        Ok(())
+    });
+    read.map_err(|source| fail("read the log in", source))?;
+    seen.judge(mark).map_err(|(chunk, problem)| {
+        // The name that raft-log gives the file.
+        let file = raft_log::chunked_wal::Config::chunk_file_name(raft_log::ChunkId(chunk));
+        StartError::Damaged { file: directory.join(file), problem }
+    })
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Seen {
+    /// The file being read, by the position it begins at.
+    chunk: u64,
+    /// The position after the last whole record.
+    end: u64,
+    started: bool,
+    /// The first record that could not be read, as (file, problem).
+    unreadable: Option<(u64, String)>,
+    /// The first thing that cannot be a torn tail.
+    damage: Option<(u64, String)>,
+    first: Option<u64>,
+    last: Option<u64>,
+    purged: Option<u64>,
+}
+
+impl Seen {
+    fn record(&mut self, chunk: u64, record: io::Result<(u64, RaftLogRecord<Shape>)>) {
+        if self.damage.is_some() {
+            return;
+        }
+        let (length, record) = match record {
+            Ok(whole) => whole,
+            Err(error) => {
+                let problem = format!("a record cannot be read ({error})");
+                self.unreadable.get_or_insert((chunk, problem));
+                return;
+            }
+        };
+        if let Some(unreadable) = self.unreadable.take() {
+            self.damage = Some(unreadable);
+            return;
+        }
+        if self.started && chunk != self.chunk && chunk != self.end {
+            let (end, before) = (self.end, self.chunk);
+            let problem = format!("it ends at {end}, and the next file begins at {chunk}");
+            self.damage = Some((before, problem));
+            return;
+        }
+        (self.started, self.chunk, self.end) = (true, chunk, chunk + length);
+        if let Err(problem) = self.follow(record) {
+            self.damage = Some((chunk, problem));
+        }
+    }
+
+    /// Follows which entries are there.
+    fn follow(&mut self, record: RaftLogRecord<Shape>) -> Result<(), String> {
+        match record {
+            WALRecord::Action(RaftLogAction::Append(position, _)) => {
+                let index = position.index;
+                if let Some(last) = self.last
+                    && index != last + 1
+                {
+                    return Err(format!("entry {index} follows entry {last}"));
+                }
+                self.last = Some(index);
+                self.first.get_or_insert(index);
+            }
+            WALRecord::Action(RaftLogAction::TruncateAfter(kept)) => {
+                self.last = kept.map(|position| position.index);
+                self.first = self.first.filter(|first| Some(*first) <= self.last);
+            }
+            WALRecord::Action(RaftLogAction::PurgeUpto(upto)) => self.purge(upto.index),
+            WALRecord::Checkpoint(state) => {
+                if self.first.is_none() {
+                    self.last = state.last().map(|position| position.index);
+                }
+                if let Some(purged) = state.purged() {
+                    self.purge(purged.index);
+                }
+            }
+            WALRecord::Action(RaftLogAction::SaveVote(_) | RaftLogAction::Commit(_)) => {}
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, upto: u64) {
+        self.purged = self.purged.max(Some(upto));
+        self.last = self.last.max(Some(upto));
+        self.first = self.first.map(|first| first.max(upto + 1));
+        self.first = self.first.filter(|first| Some(*first) <= self.last);
+    }
+
+    fn judge(self, mark: u64) -> Result<(), (u64, String)> {
+        if let Some(damage) = self.damage {
+            return Err(damage);
+        }
+        let end = self.end;
+        if end < mark {
+            let (chunk, problem) =
+                self.unreadable.unwrap_or((self.chunk, "a file is missing after it".into()));
+            return Err((
+                chunk,
+                format!("{problem}: the log can be read up to {end}, and was synced up to {mark}"),
+            ));
+        }
+        let from = self.purged.map_or(0, |index| index + 1);
+        match (self.first, self.last) {
+            (Some(first), _) if first > from => {
+                Err((self.chunk, format!("entries {from} to {} are missing", first - 1)))
+            }
+            (None, Some(last)) if last >= from => {
+                Err((self.chunk, format!("entries {from} to {last} are missing")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the parts of one running server tell each other.
+//!
+//! The first fatal message wins: what the machine or the disk said is worth more to the operator
+//! than the engine's account of having stopped because of it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::{Notify, watch};
+use tracing::error;
+
+use crate::space::Space;
+
+/// One server's shared state.
+pub(crate) struct Shared {
+    /// Where the data is, for messages.
+    pub place: Option<PathBuf>,
+    pub space: Option<Space>,
+    pub stopping: AtomicBool,
+    /// Bytes of log applied since the last snapshot, replayed ones included.
+    pub since_snapshot: AtomicU64,
+    /// The bytes of log after which the next snapshot is due.
+    pub snapshot_due: AtomicU64,
+    /// Wakes the keeper: something was synced, or a snapshot is due.
+    pub wake: Arc<Notify>,
+    fatal: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn new(place: Option<PathBuf>, space: Option<Space>, wake: Arc<Notify>) -> Shared {
+        Shared {
+            place,
+            space,
+            stopping: AtomicBool::new(false),
+            since_snapshot: AtomicU64::new(0),
+            snapshot_due: AtomicU64::new(u64::MAX),
+            wake,
+            fatal: watch::Sender::new(None),
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Records why the process must end, unless that is already known.
+    pub(crate) fn fail(&self, message: String) {
+        let first = self.fatal.send_if_modified(|held| {
+            let first = held.is_none();
+            held.get_or_insert(message);
+            first
+        });
+        if first && let Some(message) = &*self.fatal.borrow() {
+            error!(%message, "consensus cannot go on");
+        }
+    }
+
+    /// Records that the log cannot be written or read.
+    pub(crate) fn fail_log(&self, doing: &str, problem: &io::Error) {
+        let place = match &self.place {
+            Some(place) => format!("the log in {}", place.display()),
+            None => "the log in memory".into(),
+        };
+        if problem.kind() == io::ErrorKind::StorageFull {
+            if let Some(space) = &self.space
+                && let Err(error) = space.give_up()
+            {
+                error!(%error, "cannot give up the reserve file");
+            }
+            return self.fail(format!(
+                "cannot {doing} {place}: the disk is full; make room and start again, nothing \
+                 that was acknowledged is lost"
+            ));
+        }
+        self.fail(format!(
+            "cannot {doing} {place}: {problem}; look at the disk and start again, nothing that was \
+             acknowledged is lost"
+        ));
+    }
+
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.fatal.borrow().clone()
+    }
+
+    /// Resolves once something failed.
+    pub(crate) async fn wait_failed(&self) -> String {
+        let mut watcher = self.fatal.subscribe();
+        let held = watcher.wait_for(Option::is_some).await;
+        held.expect("the sender lives in self").clone().expect("waited for it")
+    }
+
+    /// Counts a log entry of `bytes` and wakes the keeper when a snapshot is due.
+    pub(crate) fn count_applied(&self, bytes: u64) {
+        let before = self.since_snapshot.fetch_add(bytes, Relaxed);
+        if before + bytes >= self.snapshot_due.load(Relaxed) {
+            self.wake.notify_one();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Starting for real: the operating system's files, tokio, randomness.
+//!
+//! The order matters: nothing is repaired before the log was looked at with its mark, and nothing
+//! is believed before the snapshot and the log were found to join.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use openraft::TokioRuntime;
+use tokio::sync::Notify;
+
+use crate::disk::{Disk, RealDisk};
+use crate::engine::{Host, Parts, run};
+use crate::error::StartError;
+use crate::fsm::Fsm;
+use crate::handle::Consensus;
+use crate::home::{self, Identity, claim, identify};
+use crate::log::{Chunks, Mark, Memory, inspect};
+use crate::options::{LARGEST_ENTRY_BYTES, Options};
+use crate::shared::Shared;
+use crate::snapshot::{Facts, Snapshots};
+use crate::space::Space;
+
+/// tokio, and its threads for blocking work.
+pub(crate) struct Tokio;
+
+impl Host for Tokio {
+    type Runtime = TokioRuntime;
+
+    async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Starts a server of the log: restores the snapshot, replays the log, and leads if it is alone.
+///
+/// Must be called within a tokio runtime with timers.
+pub fn start(
+    options: Options,
+    fsm: Box<dyn Fsm>,
+) -> BoxFuture<'static, Result<Consensus, StartError>> {
+    Box::pin(async move {
+        let mut options = options;
+        let most = &mut options.limits.max_entry_bytes;
+        *most = (*most).min(LARGEST_ENTRY_BYTES);
+        let parts = Tokio::offload(move || match options.data.clone() {
+            Some(directory) => open_files(&directory, options, fsm),
+            None => open_memory(options, fsm),
+        });
+        run::<Tokio>(parts.await?).await
+    })
+}
+
+fn open_memory(options: Options, fsm: Box<dyn Fsm>) -> Result<Parts, StartError> {
+    let identity = Identity::random(options.format)?;
+    Ok(Parts {
+        identity,
+        fsm,
+        wal: Box::new(Memory::default()),
+        snapshots: Snapshots::in_memory(),
+        recovered: None,
+        shared: Shared::new(None, None, Arc::default()),
+        mark: None,
+        lock: None,
+        address: options.address,
+        limits: options.limits,
+    })
+}
+
+fn open_files(
+    directory: &Path,
+    options: Options,
+    mut fsm: Box<dyn Fsm>,
+) -> Result<Parts, StartError> {
+    let Options { format, address, limits, .. } = options;
+    let lock = claim(directory)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(directory.to_owned()));
+    let identity = identify(disk.as_ref(), Identity::random(format)?)?;
+    let (log, snapshots) = (directory.join("log"), directory.join("snapshots"));
+    for path in [&log, &snapshots] {
+        home::make_directories(path).map_err(|source| StartError::Io {
+            doing: "make the directory",
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let space = Space::new(disk.clone(), limits.disk_reserve_bytes);
+    let fail = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::Io { doing, path, source }
+    };
+    space.prepare().map_err(fail("write the reserve file in", directory))?;
+
+    let wake = Arc::new(Notify::new());
+    let mark = Mark::load(disk.clone(), wake.clone())
+        .map_err(fail("read the position of the last sync in", directory))?;
+    let mark = Arc::new(mark);
+    inspect(&log, &limits, mark.position())?;
+    let wal = Chunks::open(&log, &limits, mark.clone()).map_err(fail("open the log in", &log))?;
+
+    let snapshots = Snapshots::in_files(disk, Facts { format, cluster: identity.cluster });
+    let state = crate::log::Wal::state(&wal);
+    let (purged, last) = (state.purged.as_ref(), state.last.as_ref());
+    let recovered = snapshots.recover(fsm.as_mut(), purged, last)?;
+    Ok(Parts {
+        identity,
+        fsm,
+        wal: Box::new(wal),
+        snapshots,
+        recovered,
+        shared: Shared::new(Some(directory.to_owned()), Some(space), wake),
+        mark: Some(mark),
+        lock: Some(lock),
+        address,
+        limits,
+    })
+}

@@ -1,1 +1,19 @@
 //! The real binary under real clients, kills and full disks.
+//!
+//! Everything here runs `rutter` as a user does: as a process, over sockets. Nothing of the product's own crates is
+//! used, so that a mistake shared by a writer and a reader inside cannot hide. Tests live in `tests/it`.
+
+pub mod binary;
+pub mod disk;
+pub mod history;
+pub mod http;
+pub mod load;
+pub mod packet;
+pub mod rng;
+pub mod server;
+pub mod shim;
+pub mod stories;
+pub mod tmpfs;
+pub mod tools;
+pub mod wait;
+pub mod web;

@@ -1,0 +1,27 @@
+//! Waits for a state, with a limit, and says what was last seen.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+/// Long enough for anything that should happen at once, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(15);
+
+/// Asks `probe` until it succeeds or `limit` is over; the error then tells what was last seen.
+pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        match probe() {
+            Ok(found) => return Ok(found),
+            Err(seen) if began.elapsed() > limit => {
+                return Err(anyhow!("{what}: not within {limit:?}; last seen: {seen:#}"));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Like [`until`], for a condition that is only true or false.
+pub fn until_true(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
+    until(what, limit, || if holds() { Ok(()) } else { Err(anyhow!("it does not hold")) })
+}

@@ -1,0 +1,191 @@
+//! Packets that no resolver sends: refused or ignored, and the next question is answered as before.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use blackbox::packet::{self, answers, ask, ask_tcp, header, name, question, rcode};
+use blackbox::rng::Rng;
+use blackbox::server::{Launch, Server};
+
+const A: u16 = 1;
+
+/// The server's own address, as proof that it still answers.
+fn answers_still(server: &Server) -> Result<()> {
+    let socket = packet::udp(server.dns, Duration::from_secs(5))?;
+    let answer = ask(&socket, &question(77, "consul.service.consul", A))?.unwrap_or_default();
+    ensure!(rcode(&answer) == 0 && answers(&answer) == 1, "{answer:?}");
+    Ok(())
+}
+
+fn with_question(flags: u16, counts: [u16; 4], rest: &[u8]) -> Vec<u8> {
+    [header(9, flags, counts), rest.to_vec()].concat()
+}
+
+#[test]
+fn malformed_packets_get_a_refusal_or_nothing() -> Result<()> {
+    let server = Launch::dev().start()?;
+    let socket = packet::udp(server.dns, Duration::from_millis(300))?;
+    let ask_a = [name("consul.service.consul"), vec![0, 1, 0, 1]].concat();
+    let long_label = [vec![63; 1], vec![b'a'; 63]].concat();
+    let opt = |class: u16, length: u16| {
+        [&[0, 0, 41], &class.to_be_bytes()[..], &[0; 4], &length.to_be_bytes()].concat()
+    };
+    // what it is, the packet, the codes it may be answered with; -1 is no answer
+    let cases: Vec<(&str, Vec<u8>, &[i16])> = vec![
+        ("nothing at all", vec![], &[-1]),
+        ("one byte", vec![9], &[-1]),
+        ("a header cut short", header(9, 0x0100, [1, 0, 0, 0])[..11].to_vec(), &[-1, 1]),
+        ("a header without its question", header(9, 0x0100, [1, 0, 0, 0]), &[-1, 1]),
+        ("no question", header(9, 0x0100, [0; 4]), &[-1, 1]),
+        (
+            "two questions",
+            with_question(0x0100, [2, 0, 0, 0], &[&ask_a[..], &ask_a].concat()),
+            &[1],
+        ),
+        ("65535 questions", with_question(0x0100, [65535, 0, 0, 0], &ask_a), &[-1, 1]),
+        ("an answer", with_question(0x8100, [1, 0, 0, 0], &ask_a), &[-1]),
+        (
+            "a name that points at itself",
+            with_question(0x0100, [1, 0, 0, 0], &[0xc0, 12, 0, 1, 0, 1]),
+            &[-1, 1],
+        ),
+        (
+            "two pointers at each other",
+            with_question(0x0100, [1, 0, 0, 0], &[0xc0, 14, 0xc0, 12, 0, 1, 0, 1]),
+            &[-1, 1],
+        ),
+        (
+            "a pointer beyond the end",
+            with_question(0x0100, [1, 0, 0, 0], &[0xff, 0xff, 0, 1, 0, 1]),
+            &[-1, 1],
+        ),
+        ("a label beyond the end", with_question(0x0100, [1, 0, 0, 0], &[60, b'a']), &[-1, 1]),
+        (
+            "a label of the reserved kind",
+            with_question(0x0100, [1, 0, 0, 0], &[0x80, 0, 0, 1, 0, 1]),
+            &[-1, 1],
+        ),
+        (
+            "a name over 255 bytes",
+            with_question(
+                0x0100,
+                [1, 0, 0, 0],
+                &[long_label.repeat(5), vec![0, 0, 1, 0, 1]].concat(),
+            ),
+            &[-1, 1],
+        ),
+        (
+            "a type cut short",
+            with_question(0x0100, [1, 0, 0, 0], &ask_a[..ask_a.len() - 3]),
+            &[-1, 1],
+        ),
+        (
+            "an OPT cut short",
+            with_question(0x0100, [1, 0, 0, 1], &[&ask_a[..], &opt(1232, 0)[..6]].concat()),
+            &[-1, 1],
+        ),
+        (
+            "an OPT longer than the packet",
+            with_question(0x0100, [1, 0, 0, 1], &[&ask_a[..], &opt(1232, 500)].concat()),
+            &[-1, 1],
+        ),
+        (
+            "two OPTs",
+            with_question(
+                0x0100,
+                [1, 0, 0, 2],
+                &[&ask_a[..], &opt(1232, 0), &opt(1232, 0)].concat(),
+            ),
+            &[-1, 0, 1],
+        ),
+        (
+            "a size of zero",
+            with_question(0x0100, [1, 0, 0, 1], &[&ask_a[..], &opt(0, 0)].concat()),
+            &[0],
+        ),
+        ("an inverse query", with_question(0x0900, [1, 0, 0, 0], &ask_a), &[4]),
+        ("an update", with_question(0x2900, [1, 0, 0, 0], &ask_a), &[4]),
+        (
+            "bytes after the end",
+            with_question(0x0100, [1, 0, 0, 0], &[&ask_a[..], &[1; 40]].concat()),
+            &[-1, 0, 1],
+        ),
+        (
+            "a large packet",
+            with_question(0x0100, [1, 0, 0, 0], &[&ask_a[..], &vec![0; 60_000]].concat()),
+            &[-1, 0, 1],
+        ),
+    ];
+    for (what, packet, allowed) in cases {
+        let code = ask(&socket, &packet)?.map_or(-1, |answer| i16::from(rcode(&answer)));
+        ensure!(allowed.contains(&code), "{what}: answered with {code}, not one of {allowed:?}");
+        answers_still(&server)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn noise_changes_nothing_and_costs_no_memory() -> Result<()> {
+    let server = Launch::dev().start()?;
+    answers_still(&server)?;
+    let before = server.process.memory_kib("VmRSS")?;
+    let socket = packet::udp(server.dns, Duration::from_millis(1))?;
+    let mut rng = Rng::new(8);
+    let sound = question(9, "v1.web.service.dc1.consul", 33);
+    for n in 0..50_000 {
+        let mut packet = sound.clone();
+        for _ in 0..rng.below(8) {
+            let at = rng.below(packet.len() as u64) as usize;
+            packet[at] = rng.next() as u8;
+        }
+        packet.truncate(1 + rng.below(packet.len() as u64) as usize);
+        if n % 5 == 0 {
+            packet.extend((0..rng.below(500)).map(|b| b as u8));
+        }
+        socket.send(&packet)?;
+    }
+    answers_still(&server)?;
+    let grown = server.process.memory_kib("VmRSS")?.saturating_sub(before);
+    ensure!(grown < 16 * 1024, "memory grew by {grown} KiB");
+    Ok(())
+}
+
+#[test]
+fn a_tcp_client_that_dawdles_or_lies_holds_nobody_up() -> Result<()> {
+    let server = Launch::dev().start()?;
+    let mut idle = Vec::new();
+    for n in 0..100 {
+        let mut stream = TcpStream::connect(server.dns)?;
+        match n % 3 {
+            0 => {}
+            1 => stream.write_all(&[0xff, 0xff, 1, 2])?, // a length, and never the message
+            _ => stream.write_all(&[0])?,                // half a length
+        }
+        idle.push(stream);
+    }
+    answers_still(&server)?;
+    let mut stream = TcpStream::connect(server.dns)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    for id in 1..5 {
+        let answer = ask_tcp(&mut stream, &question(id, "consul.service.consul", A))?;
+        ensure!(answers(&answer) == 1, "question {id} on one connection: {answer:?}");
+    }
+    stream.write_all(&[0, 3, 1, 2, 3])?; // a message too short for a header: the connection may be closed
+    let _ = stream.read(&mut [0; 512]);
+    let two =
+        [0, 39].into_iter().chain(question(5, "consul.service.consul", A)).collect::<Vec<u8>>();
+    let mut stream = TcpStream::connect(server.dns)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    ensure!(two.len() == 41, "the length of the message is written above");
+    stream.write_all(&two.repeat(2))?; // two questions at once, two answers
+    let mut both = Vec::new();
+    while both.len() < 2 * 57 {
+        let mut part = [0; 512];
+        let n = stream.read(&mut part)?;
+        ensure!(n > 0, "closed after {} bytes", both.len());
+        both.extend_from_slice(&part[..n]);
+    }
+    answers_still(&server)
+}

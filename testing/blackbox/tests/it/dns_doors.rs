@@ -1,0 +1,120 @@
+//! Every form of name, asked by `dig` over UDP and TCP, with and without EDNS.
+
+use anyhow::{Result, ensure};
+use blackbox::server::Server;
+use serde_json::json;
+
+dev_and_durable! {
+    every_form_of_name_has_its_answer
+    a_large_service_fits_the_askers_size
+}
+
+fn furnish(server: &Server) -> Result<()> {
+    let mut http = server.client();
+    let rows = [
+        json!({ "Node": "a", "Address": "10.9.0.1", "Service": { "ID": "1", "Service": "api", "Port": 80, "Tags": ["v1"] } }),
+        json!({ "Node": "b", "Address": "10.9.0.2",
+                "Service": { "ID": "2", "Service": "api", "Port": 81, "Tags": ["v2"], "Address": "10.9.1.2" } }),
+        json!({ "Node": "six", "Address": "fd00::6", "Service": { "ID": "3", "Service": "wide", "Port": 82 } }),
+        json!({ "Node": "meta", "Address": "10.9.0.4", "NodeMeta": { "rack": "r1" } }),
+    ];
+    for row in rows {
+        http.put_ok("/v1/catalog/register", row.to_string())?;
+    }
+    Ok(())
+}
+
+fn every_form_of_name_has_its_answer(server: &Server) -> Result<()> {
+    furnish(server)?;
+    // words, code, data of the answers, records in authority
+    let table: &[(&str, &str, &[&str], usize)] = &[
+        ("api.service.consul A", "NOERROR", &["10.9.0.1", "10.9.1.2"], 0),
+        ("api.service.dc1.consul A", "NOERROR", &["10.9.0.1", "10.9.1.2"], 0),
+        ("v1.api.service.consul A", "NOERROR", &["10.9.0.1"], 0),
+        ("v2.api.service.consul SRV", "NOERROR", &["0a090102.addr.dc1.consul."], 0),
+        (
+            "_api._tcp.service.consul SRV",
+            "NOERROR",
+            &["0a090102.addr.dc1.consul.", "a.node.dc1.consul."],
+            0,
+        ),
+        ("_api._v1.service.consul SRV", "NOERROR", &["a.node.dc1.consul."], 0),
+        ("_api._tcp.service.consul A", "NOERROR", &["10.9.0.1", "10.9.1.2"], 0),
+        ("api.service.consul ANY", "NOERROR", &["10.9.0.1", "10.9.1.2"], 0),
+        ("api.service.consul AAAA", "NOERROR", &[], 1),
+        ("api.service.consul MX", "NOERROR", &[], 1),
+        ("wide.service.consul AAAA", "NOERROR", &["fd00::6"], 0),
+        ("wide.service.consul SRV", "NOERROR", &["six.node.dc1.consul."], 0),
+        ("wide.service.consul A", "NOERROR", &[], 1),
+        ("nope.service.consul A", "NXDOMAIN", &[], 1),
+        ("v3.api.service.consul A", "NXDOMAIN", &[], 1),
+        ("api.service.dc2.consul A", "NXDOMAIN", &[], 1),
+        ("api.nope.consul A", "NXDOMAIN", &[], 1),
+        ("service.consul A", "NXDOMAIN", &[], 1),
+        ("a.node.consul A", "NOERROR", &["10.9.0.1"], 0),
+        ("a.node.dc1.consul A", "NOERROR", &["10.9.0.1"], 0),
+        ("six.node.consul AAAA", "NOERROR", &["fd00::6"], 0),
+        ("a.node.consul AAAA", "NOERROR", &[], 0),
+        ("meta.node.consul TXT", "NOERROR", &["\"rack=r1\""], 0),
+        ("nope.node.consul A", "NXDOMAIN", &[], 1),
+        ("0a000001.addr.consul A", "NOERROR", &["10.0.0.1"], 0),
+        ("fd000000000000000000000000000006.addr.consul AAAA", "NOERROR", &["fd00::6"], 0),
+        ("0a000001.addr.consul AAAA", "NOERROR", &[], 0),
+        ("0a0000.addr.consul A", "NXDOMAIN", &[], 1),
+        ("consul.service.consul A", "NOERROR", &["127.0.0.1"], 0),
+        ("consul NS", "NOERROR", &["n1.node.dc1.consul."], 0),
+        ("example.com A", "REFUSED", &[], 0),
+    ];
+    for (words, status, data, authority) in table {
+        for way in ["+noedns", "+edns +bufsize=1232", "+tcp", "+edns +dnssec", "+norecurse"] {
+            let dug = server.dig(&format!("{words} {way}"))?;
+            ensure!(dug.status == *status && dug.data() == *data, "{words} {way}: {dug:?}");
+            ensure!(dug.authority.len() == *authority, "{words} {way}: {dug:?}");
+            let asked = way.contains("+edns") && *status != "REFUSED";
+            ensure!(
+                dug.edns.is_some() == asked || way == "+tcp" || way == "+norecurse",
+                "{words} {way}: OPT: {dug:?}"
+            );
+        }
+    }
+    let soa = server.dig("nope.service.consul A")?.authority[0].clone();
+    ensure!(soa.starts_with("consul. 0 IN SOA ns.consul. hostmaster.consul. "), "{soa}");
+    ensure!(soa.ends_with(" 3600 600 86400 0"), "{soa}");
+    let glue = server.dig("wide.service.consul SRV")?.additional;
+    ensure!(glue == ["six.node.dc1.consul. 0 IN AAAA fd00::6"], "{glue:?}");
+    ensure!(server.dig("consul SOA")?.answer.len() == 1, "SOA of the zone");
+    Ok(())
+}
+
+fn a_large_service_fits_the_askers_size(server: &Server) -> Result<()> {
+    let mut http = server.client();
+    for n in 1..=100 {
+        let row = json!({ "Node": format!("node{n}"), "Address": format!("10.8.0.{n}"),
+                          "Service": { "Service": "big", "Port": 80 } });
+        http.put_ok("/v1/catalog/register", row.to_string())?;
+    }
+    // words, least and most answers
+    let table = [
+        ("big.service.consul A +noedns +ignore", 3, 3),
+        ("big.service.consul A +bufsize=1232 +ignore", 60, 76),
+        ("big.service.consul A +bufsize=4096", 100, 100),
+        ("big.service.consul A +tcp", 100, 100),
+        ("big.service.consul SRV +tcp", 100, 100),
+        ("big.service.consul SRV +noedns +ignore", 1, 4),
+    ];
+    for (words, least, most) in table {
+        let dug = server.dig(words)?;
+        ensure!(
+            (least..=most).contains(&dug.answer.len()),
+            "{words}: {} answers",
+            dug.answer.len()
+        );
+        ensure!(!dug.flags.iter().any(|f| f == "tc"), "{words}: TC is off by default");
+    }
+    let mut firsts = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        firsts.extend(server.dig("big.service.consul A +noedns")?.answer.first().cloned());
+    }
+    ensure!(firsts.len() > 5, "fifty questions began with the same {} records", firsts.len());
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! Black-box tests: the real `rutter` in private directories on free ports, asked by `curl`, `dig` and by hand.
+
+/// Runs each scenario against an agent in memory and against a durable server.
+macro_rules! dev_and_durable {
+    ($($scenario:ident)*) => {
+        mod in_memory {
+            $(#[test] fn $scenario() -> anyhow::Result<()> {
+                crate::on_a_server(stringify!($scenario), blackbox::server::Launch::dev(), super::$scenario)
+            })*
+        }
+        mod on_disk {
+            $(#[test] fn $scenario() -> anyhow::Result<()> {
+                crate::on_a_server(stringify!($scenario), blackbox::server::Launch::durable(), super::$scenario)
+            })*
+        }
+    };
+}
+
+mod agent_doors;
+mod bad_dns;
+mod bad_http;
+mod blocking;
+mod catalog_doors;
+mod command_line;
+mod dev_command;
+mod dns_doors;
+mod flipped_bits;
+mod forgetting_disk;
+mod full_disk;
+mod kv_and_sessions;
+mod own_writes;
+mod shim_itself;
+mod stories;
+
+fn on_a_server(
+    name: &str,
+    launch: blackbox::server::Launch,
+    scenario: fn(&blackbox::server::Server) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if !blackbox::tools::present(name, &["curl", "dig"]) {
+        return Ok(());
+    }
+    scenario(&launch.start()?)
+}

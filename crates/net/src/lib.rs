@@ -1,2 +1,3 @@
 //! Sockets: TCP and UDP listeners, UDP batches, HTTP plumbing.
+pub mod host;
 pub mod udp;

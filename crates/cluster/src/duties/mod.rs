@@ -1,0 +1,163 @@
+//! What only the leader does, one file each; one task drives them all while this server leads.
+//!
+//! Each duty looks at the newest view and says which commands bring the catalog where it should be,
+//! and when it wants to look again. A lost leadership drops all timers; a new one starts them anew.
+
+pub(crate) mod members;
+pub(crate) mod sessions;
+mod tombstones;
+
+use crate::clock;
+use catalog::{Claim, Command, Watch};
+use consensus::Leadership;
+use members::ServerRow;
+use model::{Author, Door, Owner, Tenant};
+use seams::{Doors, Proposal};
+use sessions::SessionTimers;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+/// How long after a refused or failed write a duty tries again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The running duties.
+pub(crate) struct Duties {
+    stop: watch::Sender<bool>,
+    ready: watch::Receiver<bool>,
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Duties {
+    /// Starts to watch for leadership.
+    pub fn start(
+        doors: Doors,
+        leadership: watch::Receiver<Leadership>,
+        sessions: Arc<SessionTimers>,
+        server: ServerRow,
+    ) -> Duties {
+        let (stop, stopped) = watch::channel(false);
+        let (ready_now, ready) = watch::channel(false);
+        let round = Round { doors, sessions, server, ready: ready_now };
+        let task = tokio::spawn(round.run(leadership, stopped));
+        Duties { stop, ready, task: tokio::sync::Mutex::new(Some(task)) }
+    }
+
+    /// Waits until this server's own rows stand for the first time.
+    pub async fn ready(&self) {
+        // An error means that the duties ended; whoever waits for readiness then also ends.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Ends the duties and waits for the one under way.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        if let Some(task) = self.task.lock().await.take()
+            && let Err(error) = task.await
+        {
+            warn!(%error, "leader's duties ended badly");
+        }
+    }
+}
+
+struct Round {
+    doors: Doors,
+    sessions: Arc<SessionTimers>,
+    server: ServerRow,
+    ready: watch::Sender<bool>,
+}
+
+/// When each duty wants its next turn.
+struct Turns {
+    members: Instant,
+    tombstones: Instant,
+}
+
+impl Round {
+    async fn run(
+        self,
+        mut leadership: watch::Receiver<Leadership>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        loop {
+            let leads = leadership.borrow_and_update().is_leader;
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => return,
+                changed = leadership.changed() => if changed.is_err() { return },
+                () = self.lead(), if leads => {}
+            }
+            if leads {
+                self.sessions.pause();
+            }
+        }
+    }
+
+    /// Carries out the duties in turn; dropped when leadership ends.
+    async fn lead(&self) {
+        info!(node = %self.server.node.name, "leadership taken up");
+        let subscription = self.doors.reader.subscribe(&[Watch::Sessions(Tenant::DEFAULT)]);
+        let now = Instant::now();
+        let mut turns = Turns { members: now, tombstones: now + tombstones::PERIOD };
+        loop {
+            let expiry = self.sessions.follow(&self.doors.reader.view(), Instant::now());
+            let next = turns.members.min(turns.tombstones).min(expiry.unwrap_or(turns.members));
+            tokio::select! {
+                () = subscription.changed() => continue,
+                () = sleep_until(next) => {}
+            }
+            self.take_turns(&mut turns).await;
+        }
+    }
+
+    async fn take_turns(&self, turns: &mut Turns) {
+        let now = Instant::now();
+        for id in self.sessions.expired(now) {
+            if self.write(vec![Command::ExpireSession(id)]).await.is_err() {
+                self.sessions.retry(id, now + RETRY);
+            }
+        }
+        if turns.members <= now {
+            let commands = self.server.wanted(&self.doors.reader.view());
+            let done = commands.is_empty() || self.write(commands).await.is_ok();
+            turns.members = now + if done { members::PERIOD } else { RETRY };
+            if done {
+                self.ready.send_replace(true);
+            }
+        }
+        if turns.tombstones <= now {
+            turns.tombstones = now + tombstones::PERIOD;
+            if let Some(index) = tombstones::reapable(&self.doors.reader.view(), clock::now()) {
+                // A failure is mended by the next turn.
+                let _ = self.write(vec![Command::ReapTombstones(index)]).await;
+            }
+        }
+    }
+
+    async fn write(&self, commands: Vec<Command>) -> Result<(), ()> {
+        let author = Author { actor: "leader".into(), door: Door::Leader, ..Author::default() };
+        let proposal = Proposal {
+            author,
+            owner: Owner::leader(),
+            claim: Claim::Reconcile,
+            tenant: Tenant::DEFAULT,
+            request: None,
+            commands,
+        };
+        match self.doors.writer.propose(proposal).await {
+            Ok(committed) => match committed.outcome {
+                catalog::Outcome::Done(_) => Ok(()),
+                catalog::Outcome::Refused(refusal) => {
+                    warn!(%refusal, "leader's duty refused");
+                    Err(())
+                }
+            },
+            Err(error) => {
+                warn!(%error, "leader's duty not written");
+                Err(())
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Putting a server together and taking it down.
+
+use crate::duties::Duties;
+use crate::duties::members::ServerRow;
+use crate::duties::sessions::SessionTimers;
+use crate::log::Log;
+use crate::machine::{Machine, Published};
+use crate::reader::Reader;
+use crate::writer::Writer;
+use arc_swap::ArcSwap;
+use catalog::{Acl, View, format};
+use consensus::{Consensus, Limits};
+use seams::{BoxFuture, Doors, Projection, Sessions, Waiters};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a server of the catalog is started with.
+pub struct Options {
+    /// The data directory; `None` keeps everything in memory.
+    pub data: Option<PathBuf>,
+    /// This server's own rows, kept up by the leader.
+    pub server: ServerRow,
+    /// The rules of access.
+    pub acl: Acl,
+    /// The log's limits.
+    pub limits: Limits,
+    /// What follows each view before anybody is told of it.
+    pub projections: Vec<Arc<dyn Projection>>,
+}
+
+/// Why a server did not start; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log refused; the message says what to do.
+    #[error(transparent)]
+    Log(#[from] consensus::StartError),
+}
+
+/// A running server of the catalog. Cloning shares it.
+#[derive(Clone)]
+pub struct Cluster {
+    consensus: Consensus,
+    doors: Doors,
+    duties: Arc<Duties>,
+    waiters: Waiters,
+}
+
+/// Starts a server: loads the snapshot, replays the log, takes up the leader's duties.
+pub fn start(options: Options) -> BoxFuture<'static, Result<Cluster, StartError>> {
+    Box::pin(assemble(options))
+}
+
+async fn assemble(options: Options) -> Result<Cluster, StartError> {
+    let waiters = Waiters::default();
+    let published = Arc::new(Published {
+        view: ArcSwap::from_pointee(View::new(options.acl)),
+        projections: options.projections,
+        waiters: waiters.clone(),
+    });
+    let settings = consensus::Options {
+        data: options.data,
+        format: format::FORMAT,
+        address: options.server.address(),
+        limits: options.limits,
+    };
+    let machine = Machine { published: Arc::clone(&published) };
+    let consensus = consensus::start(settings, Box::new(machine)).await?;
+    let log: Arc<dyn Log> = Arc::new(consensus.clone());
+    let reader = Reader { published, log: Arc::clone(&log), consensus: consensus.clone() };
+    let reader: Arc<dyn seams::Reader> = Arc::new(reader);
+    let sessions = Arc::new(SessionTimers::new(Arc::clone(&reader)));
+    let writer = Arc::new(Writer::new(log));
+    let doors = Doors { reader, writer, sessions: Arc::clone(&sessions) as Arc<dyn Sessions> };
+    let leadership = consensus.leadership();
+    let duties = Duties::start(doors.clone(), leadership, sessions, options.server);
+    Ok(Cluster { consensus, doors, duties: Arc::new(duties), waiters })
+}
+
+impl Cluster {
+    /// The ways into this server's catalog.
+    pub fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    /// Where the log stands.
+    pub fn status(&self) -> consensus::Status {
+        self.consensus.status()
+    }
+
+    /// Who waits for what.
+    pub fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// Waits until this server's own rows are in the catalog: it is then ready to be asked.
+    pub fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.duties.ready())
+    }
+
+    /// Waits until the log's engine cannot go on; the process must then end with this message.
+    pub fn fatal(&self) -> BoxFuture<'static, String> {
+        self.consensus.fatal()
+    }
+
+    /// Ends the duties, then the log.
+    pub fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.duties.stop().await;
+            self.consensus.shutdown().await;
+        })
+    }
+}

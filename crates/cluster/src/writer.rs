@@ -1,0 +1,83 @@
+//! Writing: a proposal becomes a stamped entry, and an answer that was lost is asked for again.
+//!
+//! Every entry carries a request key. If the log says "outcome unknown", the same entry is proposed
+//! again under that key: the state machine applies it once and repeats the first outcome (law 6).
+
+use crate::clock;
+use crate::log::Log;
+use catalog::{Entry, format};
+use consensus::ProposeError;
+use model::{Index, RequestKey};
+use seams::{BoxFuture, Committed, Proposal, WriteError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
+
+/// How often a proposal whose answer was lost is repeated.
+///
+/// All of it stays far below [`catalog::REQUEST_WINDOW`], within which a repetition is recognised.
+const REPEATS: usize = 3;
+
+/// The writer of a server.
+pub(crate) struct Writer {
+    log: Arc<dyn Log>,
+    client: Uuid,
+    sequence: AtomicU64,
+}
+
+impl Writer {
+    /// A writer with a client id of its own.
+    pub fn new(log: Arc<dyn Log>) -> Writer {
+        Writer { log, client: Uuid::new_v4(), sequence: AtomicU64::new(0) }
+    }
+
+    async fn propose_entry(&self, entry: Entry) -> Result<Committed, WriteError> {
+        let bytes = format::encode_entry(&entry);
+        let mut repeats = 0;
+        loop {
+            match self.log.propose(bytes.clone()).await {
+                Ok(applied) => {
+                    let outcome = format::decode_outcome(&applied.response)
+                        .map_err(|error| WriteError::Unknown(error.to_string()))?;
+                    return Ok(Committed { index: Index(applied.index), outcome });
+                }
+                Err(ProposeError::Unknown) if repeats < REPEATS => repeats += 1,
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+    }
+
+    fn request(&self) -> RequestKey {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        RequestKey { client: self.client, sequence }
+    }
+}
+
+impl seams::Writer for Writer {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, WriteError>> {
+        let entry = Entry {
+            time: clock::now(),
+            author: proposal.author,
+            owner: proposal.owner,
+            claim: proposal.claim,
+            tenant: proposal.tenant,
+            request: Some(proposal.request.unwrap_or_else(|| self.request())),
+            commands: proposal.commands,
+        };
+        Box::pin(self.propose_entry(entry))
+    }
+}
+
+fn refusal(error: ProposeError) -> WriteError {
+    match error {
+        ProposeError::TooLarge { bytes, limit } => WriteError::TooLarge { size: bytes, limit },
+        ProposeError::QueueFull => WriteError::Busy,
+        ProposeError::DiskFull { free, needed } => WriteError::DiskFull { free, reserve: needed },
+        ProposeError::NoLeader => WriteError::NoLeader,
+        ProposeError::Unknown => WriteError::Unknown("the log lost the answer".to_owned()),
+        ProposeError::Stopped => WriteError::Stopped,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! A log that loses answers after the commit: each write is applied once and tells its first outcome.
+
+use super::*;
+use crate::machine::{Machine, Published};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use catalog::{Claim, Command, KvCondition, KvRowKey, KvWrite, NodeKey, Outcome, Reply, View};
+use consensus::{Applied, Fsm, ReadError};
+use model::{Author, Instance, InstanceId, KvKey, Node, NodeName, Owner, Session, Tenant};
+use seams::{Waiters, Writer as _};
+use std::sync::Mutex;
+
+/// Applies every proposal and loses every answer but the last of a row.
+struct LossyLog {
+    machine: Mutex<Machine>,
+    appended: AtomicU64,
+    losses: u64,
+}
+
+impl Log for LossyLog {
+    fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>> {
+        let index = 1 + self.appended.fetch_add(1, Ordering::Relaxed);
+        let command = consensus::Command { index, bytes: command };
+        let mut machine = self.machine.lock().expect("no test panics inside");
+        let response = machine.apply(vec![command]).expect("the entry is readable").remove(0);
+        let lost = index % (self.losses + 1) != 0;
+        let answer =
+            if lost { Err(ProposeError::Unknown) } else { Ok(Applied { index, response }) };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        Box::pin(std::future::ready(Ok(self.appended.load(Ordering::Relaxed))))
+    }
+}
+
+struct Bench {
+    writer: Writer,
+    log: Arc<LossyLog>,
+    published: Arc<Published>,
+}
+
+impl Bench {
+    fn new(losses: u64) -> Bench {
+        let published = Arc::new(Published {
+            view: ArcSwap::from_pointee(View::default()),
+            projections: Vec::new(),
+            waiters: Waiters::default(),
+        });
+        let machine = Mutex::new(Machine { published: Arc::clone(&published) });
+        let log = Arc::new(LossyLog { machine, appended: AtomicU64::new(0), losses });
+        Bench { writer: Writer::new(Arc::clone(&log) as Arc<dyn Log>), log, published }
+    }
+
+    async fn write(&self, commands: Vec<Command>) -> Result<Outcome, WriteError> {
+        let proposal = Proposal {
+            author: Author::default(),
+            owner: Owner::http(),
+            claim: Claim::Explicit,
+            tenant: Tenant::DEFAULT,
+            request: None,
+            commands,
+        };
+        self.writer.propose(proposal).await.map(|committed| committed.outcome)
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.published.view.load_full()
+    }
+}
+
+fn put(value: &str, condition: KvCondition) -> Command {
+    let value = Arc::from(value.as_bytes());
+    Command::KvPut(KvWrite { key: KvKey::new(b"k"), value, flags: 0, condition })
+}
+
+fn node(name: &str) -> Command {
+    Command::PutNode(Node { name: NodeName::from(name), ..Node::default() })
+}
+
+const DONE: Reply = Reply::Done;
+
+#[tokio::test]
+async fn a_cas_whose_answer_was_lost_reports_its_first_outcome_and_applies_once() {
+    let bench = Bench::new(2);
+    let create = put("a", KvCondition::Unchanged(Index(0)));
+    // Applied again, it would find the key there and fail.
+    assert_eq!(bench.write(vec![create]).await, Ok(Outcome::Done(vec![DONE])));
+    assert_eq!(bench.log.appended.load(Ordering::Relaxed), 3);
+    let view = bench.view();
+    let row = view.kv(&KvRowKey::new(Tenant::DEFAULT, b"k")).expect("held").value.cloned();
+    assert_eq!(row.expect("written").modified, Index(1));
+}
+
+#[tokio::test]
+async fn a_lost_acquire_counts_its_lock_once() {
+    let bench = Bench::new(1);
+    let session = Session { id: Uuid::from_u128(7), node: "n".into(), ..Session::default() };
+    let create = Command::CreateSession(Box::new(session));
+    assert_eq!(bench.write(vec![node("n"), create]).await, Ok(Outcome::Done(vec![DONE, DONE])));
+    let acquire = put("v", KvCondition::Acquire(Uuid::from_u128(7)));
+    assert_eq!(bench.write(vec![acquire]).await, Ok(Outcome::Done(vec![DONE])));
+    let view = bench.view();
+    let row = view.kv(&KvRowKey::new(Tenant::DEFAULT, b"k")).expect("held").value.cloned();
+    assert_eq!(row.expect("written").lock_index, 1);
+}
+
+#[tokio::test]
+async fn a_lost_registration_does_not_undo_what_came_after_it() {
+    let bench = Bench::new(1);
+    let instance = |port| {
+        let instance = Instance {
+            node: "n".into(),
+            id: InstanceId::from("web"),
+            service: "web".into(),
+            port,
+            ..Instance::default()
+        };
+        Command::PutInstance(Box::new(instance))
+    };
+    let request = Some(RequestKey { client: Uuid::from_u128(1), sequence: 1 });
+    let propose = |request, port| {
+        let proposal = Proposal {
+            author: Author::default(),
+            owner: Owner::http(),
+            claim: Claim::Explicit,
+            tenant: Tenant::DEFAULT,
+            request,
+            commands: vec![node("n"), instance(port)],
+        };
+        bench.writer.propose(proposal)
+    };
+    propose(request, 80).await.expect("written");
+    propose(None, 81).await.expect("written");
+    // A client that heard nothing repeats its first write.
+    propose(request, 80).await.expect("answered");
+    let key = NodeKey::new(Tenant::DEFAULT, &"n".into()).instance(&"web".into());
+    let view = bench.view();
+    assert_eq!(view.instance(&key).expect("held").expect("registered").port, 81);
+}
+
+#[tokio::test]
+async fn an_answer_that_stays_lost_is_told_as_unknown() {
+    let bench = Bench::new(u64::MAX - 1);
+    let lost = bench.write(vec![put("a", KvCondition::Always)]).await;
+    assert!(matches!(lost, Err(WriteError::Unknown(_))), "{lost:?}");
+    assert_eq!(bench.log.appended.load(Ordering::Relaxed), 1 + REPEATS as u64);
+}

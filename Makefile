@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .PHONY: dev test check fix bench soak ci cargo packages
 
 dev: cargo
-	@cargo xtask dev
+	@exec cargo run --bin rutter -- dev
 
 test: cargo packages
 	@cargo xtask test

@@ -66,8 +66,7 @@ pub fn bench(names: &[String]) -> Result<()> {
 
 /// One server on this machine, with a sample service, until Ctrl-C.
 pub fn dev(arguments: &[String]) -> Result<()> {
-    let binary = suite::build_the_program()?;
-    run(Command::new(binary).arg("dev").args(arguments))
+    run(cargo(&["run", "--bin", "rutter", "--", "dev"]).args(arguments))
 }
 
 /// Continuous integration is a script, so that it also runs where cargo cannot yet.

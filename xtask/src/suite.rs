@@ -121,7 +121,7 @@ pub fn cargo_test(krate: Option<&str>) -> Command {
 
 /// Builds the program, with the features of the whole workspace, and says where it is.
 pub fn build_the_program() -> Result<PathBuf> {
-    shell::run(&mut cargo(&["build", "--workspace", "--bin", "rutter"]))?;
+    shell::run(&mut cargo(&["build", "--bin", "rutter"]))?;
     Ok(shell::target_directory()?.join("debug/rutter"))
 }
 

@@ -176,3 +176,24 @@ fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_joined() {
+        let wire = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nnext";
+        let mut stream = BufReader::new(wire.as_bytes());
+        let answer = read_answer(&mut stream).unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "abcde"));
+        assert_eq!(stream.buffer(), b"next");
+    }
+
+    #[test]
+    fn an_answer_cut_short_is_an_error() {
+        for wire in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc"] {
+            assert!(read_answer(&mut BufReader::new(wire.as_bytes())).is_err(), "{wire:?}");
+        }
+    }
+}

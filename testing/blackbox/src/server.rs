@@ -151,11 +151,11 @@ impl Launch {
             if let Some(line) =
                 process.said().lines().find(|l| l.trim_start().starts_with("ports:"))
             {
-                return Ok(line.to_owned());
+                return Ok(Ok(line.to_owned()));
             }
-            ensure!(process.ended()?.is_none(), "the process ended");
-            Err(anyhow!("nothing of ports"))
+            process.ended()?.map(|status| Err(Died(status))).context("nothing of ports")
         });
+        let ports = ports.and_then(|line| Ok(line?));
         let ports = ports.with_context(|| format!("it said:\n{}", process.said()))?;
         Ok(Server { http: address(&ports, "http=")?, dns: address(&ports, "dns=")?, process })
     }
@@ -184,6 +184,25 @@ impl Said {
                 all.push('\n');
             }
         }))
+    }
+}
+
+/// A process ended before it answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Died(pub ExitStatus);
+
+impl std::fmt::Display for Died {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the process ended: {}", self.0)
+    }
+}
+
+impl std::error::Error for Died {}
+
+impl Died {
+    /// Was it killed by a signal, rather than ended by itself?
+    pub fn killed(error: &anyhow::Error) -> bool {
+        error.downcast_ref::<Died>().is_some_and(|died| died.0.code().is_none())
     }
 }
 
@@ -280,14 +299,17 @@ impl Server {
     /// Waits until it leads and shows itself as healthy.
     pub fn ready(mut self) -> Result<Server> {
         let ready = until("a server that answers", Duration::from_secs(30), || {
-            ensure!(self.process.ended()?.is_none(), "the process ended");
+            if let Some(status) = self.process.ended()? {
+                return Ok(Err(Died(status)));
+            }
             let rows = Http::new(self.http).get_json("/v1/health/service/consul?passing")?;
             ensure!(
                 rows.as_array().is_some_and(|r| !r.is_empty()),
                 "no passing consul service: {rows}"
             );
-            Ok(())
+            Ok(Ok(()))
         });
+        let ready = ready.and_then(|ready| Ok(ready?));
         ready.with_context(|| format!("it said:\n{}", self.process.said()))?;
         Ok(self)
     }

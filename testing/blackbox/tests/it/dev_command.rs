@@ -9,14 +9,7 @@ use blackbox::tools::{self, printed};
 use serde_json::json;
 
 fn dev(words: &[&str]) -> Launch {
-    Launch::bare(&["dev"]).args(words).args(&[
-        "-http-port",
-        "0",
-        "-dns-port",
-        "0",
-        "-server-port",
-        "0",
-    ])
+    Launch::bare(&["dev"]).args(words).args(&["-http-port", "0", "-dns-port", "0"])
 }
 
 /// The lines to paste among those printed.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use blackbox::disk::{Disk, listing};
 use blackbox::load::Load;
 use blackbox::rng::Rng;
-use blackbox::server::{Launch, Server};
+use blackbox::server::{Died, Launch, Server};
 use blackbox::tools;
 use blackbox::wait::until;
 
@@ -80,12 +80,8 @@ fn live_and_die(load: &Load, disk: &mut Disk, seed: u64) -> Result<usize> {
                 }
             }
         }
-        Err(error) => {
-            let killed = format!("{error:#}").contains("the process ended")
-                && !format!("{error:#}").contains("error");
-            ensure!(killed, "it does not start: {error:#}");
-            0
-        }
+        Err(error) if Died::killed(&error) => 0,
+        Err(error) => return Err(error.context("it does not start")),
     };
     let forgotten = disk.forget(seed)?;
     ensure!(

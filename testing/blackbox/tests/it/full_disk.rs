@@ -25,7 +25,7 @@ fn small(test: &str) -> Result<Option<Tmpfs>> {
 
 /// A durable server on the small disk that wants so many bytes left free.
 fn launch(small: &Tmpfs, reserve: u64) -> Launch {
-    let config: Value = json!({ "limits": { "disk_reserve_bytes": reserve } });
+    let config: Value = json!({ "disk_reserve_bytes": reserve });
     Launch::durable_at(&small.inside().join("data")).config(&config).under(&small.enter())
 }
 
@@ -117,4 +117,20 @@ fn a_log_that_meets_the_end_of_the_disk_ends_the_process_and_loses_nothing() -> 
     let server = launch(&small, 0).start()?;
     present(&server, "end", written, 50_000)?;
     server.client().put_ok("/v1/kv/after", "x").map(drop)
+}
+
+#[test]
+fn the_small_disk_is_private_and_can_be_filled() -> Result<()> {
+    let Some(small) = small("the_small_disk_is_private_and_can_be_filled")? else { return Ok(()) };
+    ensure!(!small.inside().join("ballast").exists(), "it is seen outside");
+    small.fill(3 * MIB)?;
+    ensure!(small.free()? <= 3 * MIB && small.free()? > 2 * MIB, "{} free", small.free()?);
+    ensure!(!small.inside().join("ballast").exists(), "it is seen outside");
+    let words = small.enter();
+    let mut seen = std::process::Command::new(&words[0]);
+    seen.args(&words[1..]).arg("ls").arg(small.inside());
+    ensure!(tools::printed(seen)? == "ballast\n", "it is not seen inside");
+    small.empty()?;
+    ensure!(small.free()? > 40 * MIB, "{} free", small.free()?);
+    Ok(())
 }

@@ -1,3 +1,7 @@
 //! Sockets: TCP and UDP listeners, UDP batches, HTTP plumbing.
 pub mod host;
+pub mod http;
+mod listen;
 pub mod udp;
+
+pub use listen::listen;

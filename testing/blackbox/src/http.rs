@@ -108,9 +108,15 @@ impl Http {
             body.len()
         );
         let message = [head.as_bytes(), body].concat();
-        stream.get_mut().write_all(&message).with_context(|| format!("sending {method} {path}"))?;
-        let answer =
-            read_answer(&mut stream).with_context(|| format!("answer to {method} {path}"))?;
+        // A server may refuse a body before it has read it all, so a failed send may still have an answer.
+        let sent = stream.get_mut().write_all(&message);
+        let answer = match read_answer(&mut stream) {
+            Ok(answer) => answer,
+            Err(error) => {
+                sent.with_context(|| format!("sending {method} {path}"))?;
+                return Err(error.context(format!("answer to {method} {path}")));
+            }
+        };
         if answer.header("connection").is_none_or(|c| !c.eq_ignore_ascii_case("close")) {
             self.stream = Some(stream);
         }

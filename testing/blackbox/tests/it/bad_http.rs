@@ -91,7 +91,6 @@ fn wrong_methods_paths_and_heads_are_refused() -> Result<()> {
             "Invalid URL path: if attempting to use the HTTP API",
         ),
         ("GET /v1/kv/%00 HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""),
-        ("GET /v1/catalog/nodes?ns=a HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""),
         (
             "GET /v1/health/service/a?passing=x HTTP/1.1\r\nHost: x\r\n\r\n",
             400,
@@ -103,9 +102,6 @@ fn wrong_methods_paths_and_heads_are_refused() -> Result<()> {
         ("PUT /v1/kv/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, ""),
     ];
     for (request, status, text) in cases {
-        if request.contains("?ns=a") {
-            continue; // catalog/nodes does not read it
-        }
         let answer = raw(&server, request.as_bytes()).with_context(|| request.to_string())?;
         ensure!(answer.status == *status, "{request:?}: {} {}", answer.status, answer.text());
         ensure!(answer.text().contains(text), "{request:?}: {}", answer.text());

@@ -28,6 +28,11 @@ impl Waiter {
         let mut http = Http::new(server.http).patient(Duration::from_secs(90));
         let (send, receive) = channel();
         std::thread::spawn(move || send.send(http.get(&blocking)));
+        // Nothing shows that the server has begun to wait; these round trips give it the time.
+        let mut other = server.client();
+        for _ in 0..50 {
+            other.get("/v1/status/leader")?;
+        }
         Ok((Waiter(receive), index))
     }
 

@@ -159,7 +159,7 @@ fn what_cannot_be_meant_is_refused_with_a_reason() -> Result<()> {
     )?;
     refused(&launch(&["agent", "-dev", "-no-such-word"]), &["no-such-word"])?;
     refused(&launch(&["agent", "-dev", "-config-file", "missing.json"]), &["missing.json"])?;
-    refused(&launch(&["agent", "-dev", "-http-port", "70000"]), &["70000"])?;
+    refused(&Launch::bare(&["agent", "-dev", "-http-port", "70000"]), &["70000"])?;
     refused(&Launch::bare(&["nonsense"]), &["nonsense"])
 }
 

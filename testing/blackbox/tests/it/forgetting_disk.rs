@@ -53,43 +53,34 @@ fn storm(load: &Load, mut server: Server, seed: u64, limit: Duration) -> Result<
     })
 }
 
-/// One life: start, compare with the books, write, die, forget.
+/// One life: start, compare with the books, write, die, forget. Returns what was compared.
 fn live_and_die(load: &Load, disk: &mut Disk, seed: u64) -> Result<usize> {
     let mut rng = Rng::new(seed);
     let (launch, limit) = fate(&mut rng, launch(disk)?);
-    let verified = match launch.start() {
-        Ok(server) => {
-            let verified =
-                load.verify(server.http).and_then(|v| load.prepare(server.http).map(|()| v));
-            match verified {
-                Ok(verified) => {
-                    storm(load, server, seed, limit)?;
-                    verified.items + verified.operations
-                }
-                Err(error) => {
-                    // It may have been killed under our eyes; then this life proves nothing.
-                    let mut server = server;
-                    let killed = until("its end", Duration::from_secs(1), || {
-                        server.process.ended()?.ok_or_else(|| anyhow!("it runs"))
-                    });
-                    ensure!(
-                        killed.is_ok_and(|s| s.code().is_none()),
-                        "after the restart: {error:#}"
-                    );
-                    0
-                }
-            }
-        }
+    let compared = match launch.start() {
+        Ok(server) => live(load, server, seed, limit)?,
         Err(error) if Died::killed(&error) => 0,
         Err(error) => return Err(error.context("it does not start")),
     };
     let forgotten = disk.forget(seed)?;
-    ensure!(
-        forgotten.violations.is_empty(),
-        "laws of durable files broken: {:#?}",
-        forgotten.violations
-    );
-    Ok(verified)
+    let broken = forgotten.violations;
+    ensure!(broken.is_empty(), "laws of durable files broken: {broken:#?}");
+    Ok(compared)
+}
+
+fn live(load: &Load, mut server: Server, seed: u64, limit: Duration) -> Result<usize> {
+    let verified = load.verify(server.http).and_then(|v| load.prepare(server.http).map(|()| v));
+    match verified {
+        Ok(verified) => {
+            storm(load, server, seed, limit)?;
+            Ok(verified.items + verified.operations)
+        }
+        // It may have been killed under our eyes; then this life proves nothing.
+        Err(error) => match server.process.wait_end(Duration::from_secs(1)) {
+            Ok(status) if status.code().is_none() => Ok(0),
+            _ => Err(error.context("after the restart")),
+        },
+    }
 }
 
 #[test]

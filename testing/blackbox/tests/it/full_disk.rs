@@ -75,7 +75,6 @@ fn below_the_reserve_writes_are_refused_and_reads_go_on() -> Result<()> {
     for (path, body) in [
         ("/v1/catalog/register", json!({ "Node": "x", "Address": "10.0.0.1" })),
         ("/v1/session/create", json!({})),
-        ("/v1/agent/service/register", json!({ "Name": "late", "Port": 1 })),
     ] {
         let answer = http.put(path, body.to_string())?;
         ensure!(answer.status == 500, "{path}: {} {}", answer.status, answer.text());

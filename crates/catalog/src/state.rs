@@ -19,7 +19,7 @@ use model::{
 use std::sync::Arc;
 
 /// All replicated state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) index: Index,
     pub(crate) time: Timestamp,
@@ -35,6 +35,7 @@ pub struct State {
     pub(crate) kv: OrdMap<KvRowKey, Arc<Row<KvEntry>>>,
     pub(crate) tombstones: OrdMap<KvRowKey, Tombstone>,
     pub(crate) lock_delays: OrdMap<KvRowKey, Timestamp>,
+    pub(crate) lock_delay_ends: OrdSet<(Timestamp, KvRowKey)>,
     pub(crate) sessions: OrdMap<(Tenant, SessionId), Arc<Row<Session>>>,
     pub(crate) node_sessions: OrdSet<(NodeKey, SessionId)>,
     pub(crate) check_sessions: OrdSet<(CheckKey, SessionId)>,
@@ -174,6 +175,20 @@ impl State {
         }
     }
 
+    /// Puts the end of a lock-delay and what is derived from it.
+    pub(crate) fn put_lock_delay(&mut self, key: &KvRowKey, until: Option<Timestamp>) {
+        let old = match until {
+            Some(until) => self.lock_delays.insert(key.clone(), until),
+            None => self.lock_delays.remove(key),
+        };
+        if let Some(old) = old {
+            self.lock_delay_ends.remove(&(old, key.clone()));
+        }
+        if let Some(until) = until {
+            self.lock_delay_ends.insert((until, key.clone()));
+        }
+    }
+
     /// Puts a session's row and what is derived from it.
     pub(crate) fn put_session(
         &mut self,
@@ -209,7 +224,7 @@ impl State {
             Before::Check(key, row) => self.put_check(&key, row),
             Before::Kv(key, row) => self.put_kv(&key, row),
             Before::Tombstone(key, stone) => put(&mut self.tombstones, key, stone),
-            Before::LockDelay(key, until) => put(&mut self.lock_delays, key, until),
+            Before::LockDelay(key, until) => self.put_lock_delay(&key, until),
             Before::Session(tenant, id, row) => self.put_session(tenant, id, row),
         }
     }
@@ -331,7 +346,7 @@ impl Tx<'_> {
         let old = self.state.lock_delays.get(key).copied();
         if old != until {
             self.before.push(Before::LockDelay(key.clone(), old));
-            put(&mut self.state.lock_delays, key.clone(), until);
+            self.state.put_lock_delay(key, until);
         }
     }
 

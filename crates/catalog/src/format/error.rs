@@ -1,4 +1,4 @@
-//! Why bytes were refused. Each text says who must act.
+//! Why bytes were refused. Each text says what to do about it.
 
 use super::FORMAT;
 use std::io;
@@ -7,7 +7,10 @@ use std::io;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// A newer version of this program wrote them.
-    #[error("{what} is in format {found}, this version reads up to {FORMAT}: run the version that wrote it, or a newer one")]
+    #[error(
+        "{what} is in format {found} and this version reads up to {FORMAT}: \
+         run the version that wrote it, or a newer one"
+    )]
     Newer {
         /// What was read.
         what: &'static str,
@@ -39,6 +42,28 @@ pub enum SnapshotError {
     #[error(transparent)]
     Format(#[from] FormatError),
     /// It could not be read to its end.
-    #[error("cannot read the snapshot")]
+    #[error("the snapshot cannot be read")]
     Read(#[source] io::Error),
+}
+
+/// What is wrong with one message; [`Fault::of`] says in what.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Unknown(&'static str),
+    Damaged(String),
+}
+
+impl Fault {
+    pub(super) fn of(self, what: &'static str) -> FormatError {
+        match self {
+            Fault::Unknown(part) => FormatError::Unknown { what, part },
+            Fault::Damaged(why) => FormatError::Damaged { what, why },
+        }
+    }
+}
+
+impl From<prost::DecodeError> for Fault {
+    fn from(error: prost::DecodeError) -> Fault {
+        Fault::Damaged(error.to_string())
+    }
 }

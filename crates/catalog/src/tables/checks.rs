@@ -71,6 +71,8 @@ impl Tx<'_> {
     }
 
     /// Moves the indexes that a check's readers look at: its service's, or all of its node's.
+    ///
+    /// The service is the one its instance has now, which may have changed since the check was written.
     fn check_changed(&mut self, key: &CheckKey, check: &Check) {
         let node = key.node_key();
         self.state.tables.checks = self.index;
@@ -79,8 +81,8 @@ impl Tx<'_> {
                 self.service_changed(&service, false, 0);
             }
         } else {
-            let service = ServiceKey::new(self.tenant, &check.service);
-            if self.state.services.contains_key(&service) {
+            let instance = self.state.instances.get(&node.instance(&check.instance));
+            if let Some(service) = instance.map(|row| ServiceKey::new(self.tenant, &row.service)) {
                 self.service_changed(&service, false, 0);
             }
         }

@@ -33,7 +33,7 @@ pub(crate) enum PastRow {
 }
 
 /// The recent past.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct History {
     pub entries: OrdMap<Index, Arc<HistoryEntry>>,
     pub limits: HistoryLimits,
@@ -49,7 +49,7 @@ impl History {
 
     /// Adds what an entry changed; `tables` as it was before.
     pub fn add(&mut self, index: Index, entry: HistoryEntry) {
-        self.bytes += entry.bytes;
+        self.bytes = self.bytes.saturating_add(entry.bytes);
         self.entries.insert(index, Arc::new(entry));
     }
 
@@ -62,7 +62,7 @@ impl History {
                 break;
             }
             let index = *index;
-            self.bytes -= entry.bytes;
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
             self.dropped = index;
             self.entries.remove(&index);
         }

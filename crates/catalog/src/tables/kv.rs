@@ -121,14 +121,15 @@ impl Tx<'_> {
         self.reap_lock_delays();
     }
 
-    fn reap_lock_delays(&mut self) {
+    /// Forgets the lock-delays that are over.
+    pub(super) fn reap_lock_delays(&mut self) {
         let time = self.time;
         let over: Vec<KvRowKey> = self
             .state
-            .lock_delays
+            .lock_delay_ends
             .iter()
-            .filter(|(_, until)| **until <= time)
-            .map(|(key, _)| key.clone())
+            .take_while(|(until, _)| *until <= time)
+            .map(|(_, key)| key.clone())
             .collect();
         for key in over {
             self.write_lock_delay(&key, None);

@@ -1,7 +1,8 @@
 //! Nodes: keyed by name, told apart by id.
 //!
 //! A write that carries the id of a node with another name renames that node, which loses what was
-//! registered on it; the name of a node with another id is reserved while that node is alive.
+//! registered on it; the name of a node with another id is reserved while that node is alive, that is
+//! while its agent's check says so. A node that no agent keeps alive gives its name to any id.
 //!
 //! Source: observed on Consul 1.21 (stories 21 and 22).
 
@@ -23,15 +24,19 @@ impl Tx<'_> {
         });
         self.check_name(&key, &node, renamed.is_some())?;
         let mut old = self.state.nodes.get(&key).cloned();
-        if let Some(from) = renamed {
-            old = self.state.nodes.get(&from).cloned();
-            self.remove_node_at(&from);
-        }
         if let Some(old) = &old {
-            self.may_write(&old.owner, || format!("node {}", node.name))?;
+            self.may_write(&old.owner, || format!("node {}", old.name))?;
             if old.claim == node {
+                self.take_over_node(&key, old);
                 return Ok(());
             }
+        }
+        if let Some(from) = renamed {
+            old = self.state.nodes.get(&from).cloned();
+            if let Some(old) = &old {
+                self.may_write(&old.owner, || format!("node {}", old.name))?;
+            }
+            self.remove_node_at(&from);
         }
         let row = self.row(node, old.as_deref());
         self.write_node(&key, Some(row));
@@ -51,8 +56,22 @@ impl Tx<'_> {
     pub fn remove_node(&mut self, name: &NodeName) {
         let key = NodeKey::new(self.tenant, name);
         let Some(row) = self.state.nodes.get(&key) else { return };
-        if self.may_remove(&row.owner) {
+        if self.may_remove(&row.owner) && !(self.reconciles && self.others_stand_on(&key)) {
             self.remove_node_at(&key);
+        }
+    }
+
+    /// Law 1: a reconciler leaves a node that carries what somebody else brought.
+    fn others_stand_on(&self, key: &NodeKey) -> bool {
+        let owner = self.owner;
+        self.state.instances_of(key).any(|(_, row)| row.owner != *owner)
+            || self.state.checks_of(key).any(|(_, row)| row.owner != *owner)
+    }
+
+    /// A reconciler that claims word for word what a door wrote becomes its owner.
+    fn take_over_node(&mut self, key: &NodeKey, old: &Row<Node>) {
+        if self.reconciles && old.owner != *self.owner {
+            self.write_node(key, Some(Row { owner: self.owner.clone(), ..old.clone() }));
         }
     }
 
@@ -80,11 +99,8 @@ impl Tx<'_> {
         let Some(holder) = self.state.nodes.get(key).filter(|row| row.id != node.id) else {
             return Ok(());
         };
-        let free = match holder.id {
-            None => !renames,
-            Some(_) => self.is_known_dead(key),
-        };
-        if free {
+        let gets_its_first_id = holder.id.is_none() && !renames;
+        if gets_its_first_id || !self.is_alive(key) {
             return Ok(());
         }
         Err(Refusal::NodeNameReserved {
@@ -97,9 +113,9 @@ impl Tx<'_> {
         })
     }
 
-    fn is_known_dead(&self, key: &NodeKey) -> bool {
+    fn is_alive(&self, key: &NodeKey) -> bool {
         let liveness = key.check(&CheckId::from(LIVENESS_CHECK));
-        self.state.checks.get(&liveness).is_some_and(|check| check.status == Status::Critical)
+        self.state.checks.get(&liveness).is_some_and(|check| check.status != Status::Critical)
     }
 
     /// Moves the indexes of the node and of every service on it.

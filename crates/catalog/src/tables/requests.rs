@@ -13,7 +13,7 @@ pub const REQUEST_WINDOW: u64 = 60_000;
 pub const REQUESTS_KEPT: usize = 16_384;
 
 /// Recent outcomes by request.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Requests {
     outcomes: OrdMap<RequestKey, (Timestamp, Outcome)>,
     order: OrdMap<(Timestamp, RequestKey), ()>,
@@ -25,10 +25,11 @@ impl Requests {
         self.outcomes.get(request).map(|(_, outcome)| outcome)
     }
 
-    /// Remembers an outcome.
+    /// Remembers an outcome; the oldest goes where there are too many.
     pub fn remember(&mut self, request: RequestKey, time: Timestamp, outcome: Outcome) {
         self.outcomes.insert(request, (time, outcome));
         self.order.insert((time, request), ());
+        self.forget(Timestamp(0));
     }
 
     /// Forgets what is too old or too much at this time; says how many.

@@ -47,8 +47,9 @@ impl Tx<'_> {
     /// Ends a session; one that is not there is no error.
     pub fn end_session(&mut self, id: SessionId) {
         let Some(session) = self.state.sessions.get(&(self.tenant, id)).cloned() else { return };
-        let until = session.lock_delay.min(MAX_LOCK_DELAY).positive();
-        let until = until.map(|_| self.time.after(session.lock_delay.min(MAX_LOCK_DELAY)));
+        self.reap_lock_delays();
+        let delay = session.lock_delay.min(MAX_LOCK_DELAY);
+        let until = delay.positive().map(|_| self.time.after(delay));
         for key in self.keys_held(id) {
             match session.behavior {
                 Behavior::Release => self.kv_unlock_at(&key),

@@ -1,0 +1,215 @@
+//! A snapshot: everything replicated, table by table; what can be derived is not in it.
+//!
+//! Rows are streamed one by one into frames and out of them, so that neither way costs a second
+//! state in memory. The same state is the same bytes on every server.
+
+use super::error::{Fault, SnapshotError};
+use super::frame::{FrameReader, FrameWriter, Table, WHAT, damaged, next_record};
+use super::record::{Owners, past_record_of, past_row_of, record_of, row_of};
+use super::wire;
+use crate::state::{Before, State};
+use crate::tables::history::HistoryEntry;
+use crate::{Outcome, View};
+use model::{Index, RequestKey, Timestamp};
+use std::io;
+use std::sync::Arc;
+
+/// Writes everything replicated in a view; an error leaves half a snapshot behind.
+pub fn write_snapshot(view: &View, out: &mut dyn io::Write) -> io::Result<()> {
+    let state = view.state();
+    let mut frames = FrameWriter::begin(out)?;
+    let head = wire::Head {
+        index: state.index.0,
+        time: state.time.0,
+        tables: Some((&state.tables).into()),
+        history_limits: Some((&state.history.limits).into()),
+        history_dropped: state.history.dropped.0,
+    };
+    frames.record(Table::Head, &head)?;
+    for row in all_rows(state) {
+        let (table, record) = record_of(&row);
+        frames.record(table, &record)?;
+    }
+    for (key, (time, outcome)) in state.requests.iter() {
+        let request =
+            wire::Request { key: Some(key.into()), time: time.0, outcome: Some(outcome.into()) };
+        frames.record(Table::Requests, &request)?;
+    }
+    write_history(state, &mut frames)?;
+    let end = wire::End { records: frames.records() };
+    frames.record(Table::End, &end)?;
+    frames.finish()
+}
+
+/// Every row that is not derived, in the order of the tables.
+fn all_rows(state: &State) -> impl Iterator<Item = Before> + '_ {
+    let nodes = state.nodes.iter().map(|(k, row)| Before::Node(k.clone(), Some(row.clone())));
+    let node_marks =
+        state.node_marks.iter().map(|(k, mark)| Before::NodeMark(k.clone(), Some(*mark)));
+    let instances =
+        state.instances.iter().map(|(k, row)| Before::Instance(k.clone(), Some(row.clone())));
+    let services = state.services.iter().map(|(k, mark)| Before::Service(k.clone(), Some(*mark)));
+    let checks = state.checks.iter().map(|(k, row)| Before::Check(k.clone(), Some(row.clone())));
+    let kv = state.kv.iter().map(|(k, row)| Before::Kv(k.clone(), Some(row.clone())));
+    let stones = state.tombstones.iter().map(|(k, s)| Before::Tombstone(k.clone(), Some(*s)));
+    let delays = state.lock_delays.iter().map(|(k, t)| Before::LockDelay(k.clone(), Some(*t)));
+    let sessions = state
+        .sessions
+        .iter()
+        .map(|((tenant, id), row)| Before::Session(*tenant, *id, Some(row.clone())));
+    nodes
+        .chain(node_marks)
+        .chain(instances)
+        .chain(services)
+        .chain(checks)
+        .chain(kv)
+        .chain(stones)
+        .chain(delays)
+        .chain(sessions)
+}
+
+fn write_history(state: &State, frames: &mut FrameWriter<'_>) -> io::Result<()> {
+    for (index, entry) in &state.history.entries {
+        let head = wire::HistoryEntry {
+            index: index.0,
+            time: entry.time.0,
+            author: Some((&entry.author).into()),
+            tables: Some((&entry.tables).into()),
+            bytes: entry.bytes,
+            rows: entry.rows.len() as u64,
+        };
+        frames.record(Table::History, &head)?;
+        for row in &entry.rows {
+            frames.record(Table::PastRows, &past_record_of(row))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a snapshot; a damaged, shortened or newer one is refused as a whole.
+///
+/// Reads to the end of `source`, in many small pieces: buffer it.
+pub fn read_snapshot(source: &mut dyn io::Read) -> Result<State, SnapshotError> {
+    let mut frames = FrameReader::begin(source)?;
+    let mut loader = Loader::default();
+    loop {
+        let (table, mut records) = frames.frame()?;
+        if table < loader.table && !(loader.table == Table::PastRows && table == Table::History) {
+            return Err(damaged("its tables are out of order"));
+        }
+        loader.table = table;
+        while !records.is_empty() {
+            loader.load(table, &mut records).map_err(|fault| fault.of(WHAT))?;
+            loader.records += 1;
+        }
+        if table == Table::End {
+            frames.end()?;
+            return Ok(loader.state);
+        }
+    }
+}
+
+/// A state being built.
+#[derive(Default)]
+struct Loader {
+    state: State,
+    owners: Owners,
+    /// The table of the frame at hand.
+    table: Table,
+    records: u64,
+    headed: bool,
+    /// The entry of history whose rows are being read, and how many it should have.
+    past: Option<(Index, HistoryEntry, u64)>,
+}
+
+impl Loader {
+    fn load(&mut self, table: Table, records: &mut &[u8]) -> Result<(), Fault> {
+        if self.headed == (table == Table::Head) {
+            return Err(Fault::Damaged("its head is not where it belongs".to_owned()));
+        }
+        match table {
+            Table::Head => self.head(next_record(records)?),
+            Table::Requests => self.request(next_record(records)?),
+            Table::History => self.history(next_record(records)?),
+            Table::PastRows => self.past_row(next_record(records)?),
+            Table::End => self.end(next_record(records)?),
+            _ => {
+                let mut row = row_of(table, next_record(records)?, &mut self.owners)?;
+                self.share_tags(&mut row);
+                self.state.restore(row);
+                Ok(())
+            }
+        }
+    }
+
+    fn head(&mut self, head: wire::Head) -> Result<(), Fault> {
+        self.headed = true;
+        self.state.index = Index(head.index);
+        self.state.time = Timestamp(head.time);
+        self.state.tables = head.tables.unwrap_or_default().into();
+        self.state.history.limits = head.history_limits.ok_or_else(|| missing("limits"))?.into();
+        self.state.history.dropped = Index(head.history_dropped);
+        Ok(())
+    }
+
+    fn request(&mut self, request: wire::Request) -> Result<(), Fault> {
+        let key = RequestKey::try_from(request.key.ok_or_else(|| missing("request"))?)?;
+        let outcome = Outcome::try_from(request.outcome.ok_or_else(|| missing("outcome"))?)?;
+        self.state.requests.remember(key, Timestamp(request.time), outcome);
+        Ok(())
+    }
+
+    fn history(&mut self, entry: wire::HistoryEntry) -> Result<(), Fault> {
+        self.close_past()?;
+        let past = HistoryEntry {
+            time: Timestamp(entry.time),
+            author: entry.author.unwrap_or_default().try_into()?,
+            tables: entry.tables.unwrap_or_default().into(),
+            rows: Vec::new(),
+            bytes: entry.bytes,
+        };
+        self.past = Some((Index(entry.index), past, entry.rows));
+        Ok(())
+    }
+
+    fn past_row(&mut self, row: wire::PastRow) -> Result<(), Fault> {
+        let row = past_row_of(row, &mut self.owners)?;
+        let (_, entry, _) = self.past.as_mut().ok_or_else(|| missing("entry of history"))?;
+        entry.rows.push(row);
+        Ok(())
+    }
+
+    fn close_past(&mut self) -> Result<(), Fault> {
+        let Some((index, mut entry, rows)) = self.past.take() else { return Ok(()) };
+        if entry.rows.len() as u64 != rows {
+            return Err(missing("row of history"));
+        }
+        entry.rows.shrink_to_fit();
+        self.state.history.add(index, entry);
+        Ok(())
+    }
+
+    fn end(&mut self, end: wire::End) -> Result<(), Fault> {
+        self.close_past()?;
+        if end.records == self.records { Ok(()) } else { Err(missing("record")) }
+    }
+
+    /// Lets a check that was just read share the tags of its instance, as those that were applied do.
+    fn share_tags(&self, row: &mut Before) {
+        let Before::Check(key, Some(check)) = row else { return };
+        if check.service_tags.is_empty() {
+            return;
+        }
+        let instance = self.state.instances.get(&key.node_key().instance(&check.instance));
+        if let Some(instance) = instance
+            && instance.tags == check.service_tags
+            && let Some(check) = Arc::get_mut(check)
+        {
+            check.claim.service_tags = Arc::clone(&instance.tags);
+        }
+    }
+}
+
+fn missing(what: &str) -> Fault {
+    Fault::Damaged(format!("a {what} is missing"))
+}

@@ -1,1 +1,26 @@
 //! This node's registrations and checks.
+//!
+//! An agent keeps what is registered on its node in a store of its own, runs the checks, and makes
+//! the catalog say the same. The catalog never runs anything; the agent never touches rows that it
+//! does not own (law 1).
+//!
+//! [`local`](mod@local) is what is registered, a fold over operations; [`checks`](mod@checks) decides when checks run and
+//! what their results amount to; [`sync`](mod@sync) what the catalog must be told. All three are pure; `owner`
+//! is the one task that drives them, [`store`](mod@store) and [`probe`](mod@probe) are its hands.
+//!
+//! Decision 0000.
+
+mod checks;
+mod counters;
+mod handle;
+mod local;
+mod owner;
+mod probe;
+mod store;
+mod sync;
+mod time;
+
+pub use checks::{MAX_PROBES, MIN_CRITICAL_LIMIT, MIN_INTERVAL, REAP_PERIOD};
+pub use counters::Counters;
+pub use handle::{Agent, Config, start};
+pub use store::StartError;

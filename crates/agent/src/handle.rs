@@ -1,0 +1,206 @@
+//! The agent from outside: starting it, asking it, ending it.
+
+use crate::counters::{Counters, Meters};
+use crate::local::{Local, Operation};
+use crate::owner::{Ask, Owner};
+use crate::store::{StartError, Store};
+use crate::time::WallTime;
+use model::{Author, Check, CheckId, Instance, InstanceId, NodeName, Registration, Status};
+use seams::{BoxFuture, Doors, ExistingChecks, RegisterError, Registrar};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Changes and reports that may wait for the agent; beyond, callers wait to hand theirs over.
+const MAX_ASKED: usize = 1024;
+
+/// How an agent runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The node it registers on.
+    pub node: NodeName,
+    /// The data directory; `None` keeps nothing beyond this process.
+    pub data: Option<PathBuf>,
+    /// After how long the catalog hears that only a check's output changed; 5 minutes. Less makes
+    /// the log grow with every run of a talkative check; zero tells it at once.
+    pub check_update_interval: Duration,
+    /// The most bytes of output kept of a check that does not ask for less; 4096.
+    pub output_max_size: usize,
+    /// How often everything is compared with the catalog, plus a random time up to as much again;
+    /// 1 minute. More leaves rows that others changed wrong for longer, less costs a look at all
+    /// rows of this node.
+    pub full_sync_interval: Duration,
+}
+
+impl Config {
+    /// The defaults for a node, keeping nothing.
+    pub fn new(node: NodeName) -> Config {
+        Config {
+            node,
+            data: None,
+            check_update_interval: Duration::from_secs(300),
+            output_max_size: 4096,
+            full_sync_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Starts an agent: reads its store, then syncs and runs checks until it is shut down.
+///
+/// Opens `DATA/agent/`; the data directory's lock is the caller's. Must be called in a runtime.
+pub fn start(config: Config, doors: Doors) -> BoxFuture<'static, Result<Agent, StartError>> {
+    Box::pin(async move {
+        let mut local = Local::new(config.node.clone());
+        let (store, done) = match config.data.clone() {
+            None => Store::memory(),
+            Some(data) => {
+                let directory = data.join("agent");
+                let path = directory.clone();
+                let opened = tokio::task::spawn_blocking(move || Store::open(&directory));
+                let (store, operations, done) =
+                    opened.await.expect("opening the store does not panic")?;
+                for operation in operations {
+                    // What was refused when it was taken is refused again: the state is the same.
+                    if let Err(RegisterError::UnsupportedCheck(_)) = local.apply(operation) {
+                        return Err(StartError::Newer { path });
+                    }
+                }
+                local.restored(WallTime::now());
+                (store, done)
+            }
+        };
+        let (asks, asked) = mpsc::channel(MAX_ASKED);
+        let (publish, published) = watch::channel(local.clone());
+        let meters = Arc::new(Meters::default());
+        let stop = CancellationToken::new();
+        let owner = Owner::new(config, doors, local, store, publish, Arc::clone(&meters));
+        let task = tokio::spawn(owner.run(asked, done, stop.clone()));
+        let registrar = Arc::new(Handle { asks, published });
+        Ok(Agent { registrar, meters, stop, task: Mutex::new(Some(task)) })
+    })
+}
+
+/// A running agent.
+pub struct Agent {
+    registrar: Arc<Handle>,
+    meters: Arc<Meters>,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Agent {
+    /// The way to register on this node.
+    pub fn registrar(&self) -> Arc<dyn Registrar> {
+        Arc::clone(&self.registrar) as Arc<dyn Registrar>
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        self.meters.read()
+    }
+
+    /// Ends it: running probes are dropped, what was acknowledged is on disk.
+    pub fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.stop.cancel();
+            let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                // A panic of the agent was logged by the runtime; there is nothing left to end.
+                let _ = task.await;
+            }
+        })
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Handle {
+    asks: mpsc::Sender<Ask>,
+    published: watch::Receiver<Local>,
+}
+
+impl Handle {
+    fn change(
+        &self,
+        operation: Operation,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let author = Some(author);
+            self.ask(Ask::Change { operation, author, reply: Some(reply) }, answer).await
+        })
+    }
+
+    async fn ask(
+        &self,
+        ask: Ask,
+        answer: oneshot::Receiver<Result<(), RegisterError>>,
+    ) -> Result<(), RegisterError> {
+        let stopped = || RegisterError::Store("the agent is shutting down".to_owned());
+        self.asks.send(ask).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Registrar for Handle {
+    fn register(
+        &self,
+        registration: Registration,
+        existing: ExistingChecks,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.change(Operation::Register(Box::new(registration), existing), author)
+    }
+
+    fn deregister(
+        &self,
+        id: InstanceId,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.change(Operation::Deregister(id), author)
+    }
+
+    fn register_check(
+        &self,
+        check: Check,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.change(Operation::RegisterCheck(Box::new(check)), author)
+    }
+
+    fn deregister_check(
+        &self,
+        id: CheckId,
+        author: Author,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        self.change(Operation::DeregisterCheck(id), author)
+    }
+
+    fn observe(
+        &self,
+        id: CheckId,
+        status: Status,
+        output: String,
+    ) -> BoxFuture<'_, Result<(), RegisterError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            self.ask(Ask::Observe { id, status, output, reply }, answer).await
+        })
+    }
+
+    fn instances(&self) -> Vec<Instance> {
+        self.published.borrow().instances().map(|(_, held)| Instance::clone(held)).collect()
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        self.published.borrow().checks().map(|(_, held)| held.check.clone()).collect()
+    }
+}

@@ -1,0 +1,373 @@
+//! What is registered on this node: a pure fold over operations.
+//!
+//! The store keeps the operations and this folds them, when they are acknowledged as well as when
+//! they are read again; so what was acknowledged and what is restored cannot differ. Definitions of
+//! checks stay here: the catalog is told results only (Consul, recorded: `"Definition": {}`).
+
+use crate::checks::{Kind, Spec};
+use crate::time::WallTime;
+use imbl::{OrdMap, OrdSet};
+use model::{
+    Check, CheckDefinition, CheckId, Folded, Instance, InstanceId, NodeName, Registration, Status,
+    Text, empty_tags,
+};
+use seams::{ExistingChecks, RegisterError};
+use std::sync::Arc;
+
+/// One change, as clients ask for it and the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Take an instance with its checks.
+    Register(Box<Registration>, ExistingChecks),
+    /// Remove an instance and its checks.
+    Deregister(InstanceId),
+    /// Take a check of the node or of an instance.
+    RegisterCheck(Box<Check>),
+    /// Remove a check.
+    DeregisterCheck(CheckId),
+    /// The state of a TTL check, so that it outlives a restart while its TTL lasts.
+    TtlState(TtlState),
+}
+
+/// The last report on a TTL check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TtlState {
+    /// The check.
+    pub id: CheckId,
+    /// What was reported.
+    pub status: Status,
+    /// What was said.
+    pub output: Text,
+    /// Until when it counts.
+    pub expires: WallTime,
+}
+
+/// A check as the agent keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// What the catalog is told.
+    pub check: Check,
+    /// How it is run; `None` for one that is not.
+    pub definition: Option<Arc<CheckDefinition>>,
+    /// Until when the last report on a TTL check counts; `None` before the first.
+    pub expires: Option<WallTime>,
+    /// Restored and not run since: the catalog's last known status stands until it is.
+    pub unproven: bool,
+}
+
+impl Held {
+    /// How it is scheduled.
+    pub fn spec(&self) -> Spec {
+        Spec::new(&self.check, self.definition.as_deref())
+    }
+
+    fn kind(&self) -> Kind {
+        self.definition.as_deref().map_or(Kind::Passive, Kind::of)
+    }
+}
+
+/// What an operation touched, by folded id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Touched {
+    /// Instances written or removed.
+    pub instances: Vec<Folded>,
+    /// Checks written or removed.
+    pub checks: Vec<Folded>,
+}
+
+/// Everything registered on this node. Cloning is cheap.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Local {
+    node: NodeName,
+    instances: OrdMap<Folded, Arc<Instance>>,
+    checks: OrdMap<Folded, Arc<Held>>,
+    /// (instance, check) of every check of an instance.
+    attached: OrdSet<(Folded, Folded)>,
+}
+
+impl Local {
+    /// Nothing yet, on this node.
+    pub fn new(node: NodeName) -> Local {
+        Local { node, ..Local::default() }
+    }
+
+    /// The node.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// The instances by folded id.
+    pub fn instances(&self) -> impl Iterator<Item = (&Folded, &Arc<Instance>)> {
+        self.instances.iter()
+    }
+
+    /// The checks by folded id.
+    pub fn checks(&self) -> impl Iterator<Item = (&Folded, &Arc<Held>)> {
+        self.checks.iter()
+    }
+
+    /// An instance.
+    pub fn instance(&self, id: &Folded) -> Option<&Arc<Instance>> {
+        self.instances.get(id)
+    }
+
+    /// A check.
+    pub fn check(&self, id: &Folded) -> Option<&Arc<Held>> {
+        self.checks.get(id)
+    }
+
+    /// Whether an operation would be taken; nothing changes.
+    pub fn admits(&self, operation: &Operation) -> Result<(), RegisterError> {
+        match operation {
+            Operation::Register(registration, _) => {
+                registration.checks.iter().try_for_each(supported)
+            }
+            Operation::Deregister(id) => self.need_instance(id),
+            Operation::RegisterCheck(check) => {
+                supported(check)?;
+                if check.instance.is_empty() {
+                    return Ok(());
+                }
+                self.need_instance(&check.instance)
+            }
+            Operation::DeregisterCheck(id) => self.need_check(id),
+            Operation::TtlState(state) => {
+                self.need_check(&state.id)?;
+                let held = &self.checks[&state.id.fold()];
+                match held.kind() {
+                    Kind::Ttl(_) => Ok(()),
+                    _ => Err(RegisterError::NotTtl(state.id.as_str().to_owned())),
+                }
+            }
+        }
+    }
+
+    /// Carries an operation out; one that is refused changes nothing.
+    pub fn apply(&mut self, operation: Operation) -> Result<Touched, RegisterError> {
+        self.admits(&operation)?;
+        let mut touched = Touched::default();
+        match operation {
+            Operation::Register(registration, existing) => {
+                self.register(*registration, existing, &mut touched);
+            }
+            Operation::Deregister(id) => self.deregister(&id.fold(), &mut touched),
+            Operation::RegisterCheck(check) => self.put_check(*check, &mut touched),
+            Operation::DeregisterCheck(id) => {
+                self.remove_check(id.fold(), &mut touched);
+            }
+            Operation::TtlState(state) => {
+                let id = state.id.fold();
+                self.observe(&id, state.status, state.output, Some(state.expires));
+                touched.checks.push(id);
+            }
+        }
+        Ok(touched)
+    }
+
+    /// Takes a new result of a check; says whether its status changed. Unknown checks are ignored.
+    pub fn observe(
+        &mut self,
+        id: &Folded,
+        status: Status,
+        output: Text,
+        expires: Option<WallTime>,
+    ) -> Observed {
+        let Some(held) = self.checks.get(id) else { return Observed::Nothing };
+        let news = if held.check.status != status {
+            Observed::Status
+        } else if held.check.output != output {
+            Observed::Output
+        } else {
+            Observed::Nothing
+        };
+        let mut held = Held::clone(held);
+        held.check.status = status;
+        held.check.output = output;
+        held.expires = expires.or(held.expires);
+        held.unproven = false;
+        self.checks.insert(id.clone(), Arc::new(held));
+        news
+    }
+
+    /// After the store was read: what was not reported since counts as critical until it is.
+    ///
+    /// A TTL check keeps its last report while that lasts; one that only had an initial status is
+    /// critical (recorded Consul behaviour). A check that is run keeps the catalog's last word on
+    /// it until its first run.
+    pub fn restored(&mut self, now: WallTime) {
+        let stale: Vec<(Folded, Arc<Held>)> = self
+            .checks
+            .iter()
+            .filter(|(_, held)| match held.kind() {
+                Kind::Ttl(_) => held.expires.is_none_or(|expires| now.until(expires).is_none()),
+                Kind::Probe(_) => true,
+                Kind::Passive => false,
+            })
+            .map(|(id, held)| (id.clone(), Arc::clone(held)))
+            .collect();
+        for (id, held) in stale {
+            let mut held = Arc::unwrap_or_clone(held);
+            held.unproven = matches!(held.kind(), Kind::Probe(_));
+            held.expires = None;
+            held.check.status = Status::Critical;
+            held.check.output = Text::default();
+            self.checks.insert(id, Arc::new(held));
+        }
+    }
+
+    /// The fewest operations that make this again: what a rewritten store holds.
+    pub fn operations(&self) -> Vec<Operation> {
+        let mut operations = Vec::with_capacity(self.instances.len());
+        for (id, instance) in &self.instances {
+            let checks = self.checks_of(id).map(|(_, held)| written(held)).collect();
+            let registration = Registration { instance: Instance::clone(instance), checks };
+            operations.push(Operation::Register(Box::new(registration), ExistingChecks::Keep));
+        }
+        for (_, held) in self.checks.iter().filter(|(_, held)| held.check.instance.is_empty()) {
+            operations.push(Operation::RegisterCheck(Box::new(written(held))));
+        }
+        operations.extend(
+            self.checks.values().filter_map(|held| held.ttl_state()).map(Operation::TtlState),
+        );
+        operations
+    }
+
+    fn register(
+        &mut self,
+        registration: Registration,
+        existing: ExistingChecks,
+        touched: &mut Touched,
+    ) {
+        let mut instance = registration.instance;
+        instance.node = self.node.clone();
+        let id = instance.id.fold();
+        let listed: Vec<Folded> = registration.checks.iter().map(|check| check.id.fold()).collect();
+        let earlier: Vec<(Folded, Arc<Held>)> = self
+            .checks_of(&id)
+            .filter(|(check, _)| !listed.contains(check))
+            .map(|(check, held)| (check.clone(), Arc::clone(held)))
+            .collect();
+        for (check, held) in earlier {
+            if existing == ExistingChecks::Replace {
+                self.remove_check(check, touched);
+            } else {
+                let mut held = Arc::unwrap_or_clone(held);
+                name_service(&mut held.check, Some(&instance));
+                self.checks.insert(check.clone(), Arc::new(held));
+                touched.checks.push(check);
+            }
+        }
+        let instance_id = instance.id.clone();
+        self.instances.insert(id.clone(), Arc::new(instance));
+        touched.instances.push(id);
+        for mut check in registration.checks {
+            check.instance = instance_id.clone();
+            self.put_check(check, touched);
+        }
+    }
+
+    fn deregister(&mut self, id: &Folded, touched: &mut Touched) {
+        let checks: Vec<Folded> = self.checks_of(id).map(|(check, _)| check.clone()).collect();
+        for check in checks {
+            self.remove_check(check, touched);
+        }
+        self.instances.remove(id);
+        touched.instances.push(id.clone());
+    }
+
+    /// A check that was there keeps its status and output; a new definition starts its TTL anew.
+    fn put_check(&mut self, mut check: Check, touched: &mut Touched) {
+        let id = check.id.fold();
+        check.node = self.node.clone();
+        let definition = check.definition.take().map(|definition| Arc::new(*definition));
+        let instance = self.instances.get(&check.instance.fold());
+        name_service(&mut check, instance.map(Arc::as_ref));
+        let mut held = Held { check, definition, expires: None, unproven: false };
+        if let Some(earlier) = self.checks.get(&id) {
+            held.check.status = earlier.check.status.clone();
+            held.check.output = earlier.check.output.clone();
+            held.unproven = earlier.unproven;
+            held.expires = earlier.expires.filter(|_| matches!(held.kind(), Kind::Ttl(_)));
+            self.attached.remove(&(earlier.check.instance.fold(), id.clone()));
+        }
+        if !held.check.instance.is_empty() {
+            self.attached.insert((held.check.instance.fold(), id.clone()));
+        }
+        self.checks.insert(id.clone(), Arc::new(held));
+        touched.checks.push(id);
+    }
+
+    fn remove_check(&mut self, id: Folded, touched: &mut Touched) {
+        if let Some(held) = self.checks.remove(&id) {
+            self.attached.remove(&(held.check.instance.fold(), id.clone()));
+        }
+        touched.checks.push(id);
+    }
+
+    fn checks_of<'l>(
+        &'l self,
+        instance: &'l Folded,
+    ) -> impl Iterator<Item = (&'l Folded, &'l Arc<Held>)> {
+        self.attached
+            .range((instance.clone(), Folded::default())..)
+            .take_while(move |(of, _)| of == instance)
+            .filter_map(|(_, check)| self.checks.get_key_value(check))
+    }
+
+    fn need_instance(&self, id: &InstanceId) -> Result<(), RegisterError> {
+        if self.instances.contains_key(&id.fold()) {
+            return Ok(());
+        }
+        Err(RegisterError::UnknownInstance(id.as_str().to_owned()))
+    }
+
+    fn need_check(&self, id: &CheckId) -> Result<(), RegisterError> {
+        if self.checks.contains_key(&id.fold()) {
+            return Ok(());
+        }
+        Err(RegisterError::UnknownCheck(id.as_str().to_owned()))
+    }
+}
+
+impl Held {
+    /// What the store keeps of a TTL check that was reported on.
+    pub fn ttl_state(&self) -> Option<TtlState> {
+        Some(TtlState {
+            id: self.check.id.clone(),
+            status: self.check.status.clone(),
+            output: self.check.output.clone(),
+            expires: self.expires?,
+        })
+    }
+}
+
+/// What became of a check with a new result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// Its status: the catalog is told at once.
+    Status,
+    /// Its output only: the catalog is told some time.
+    Output,
+    /// Nothing.
+    Nothing,
+}
+
+/// A check with its definition put back, as the store keeps it.
+fn written(held: &Held) -> Check {
+    let definition = held.definition.as_deref().cloned().map(Box::new);
+    Check { definition, ..held.check.clone() }
+}
+
+fn name_service(check: &mut Check, instance: Option<&Instance>) {
+    check.service = instance.map(|instance| instance.service.clone()).unwrap_or_default();
+    check.service_tags = instance.map_or_else(empty_tags, |instance| Arc::clone(&instance.tags));
+}
+
+fn supported(check: &Check) -> Result<(), RegisterError> {
+    let Some(definition) = check.definition.as_deref() else { return Ok(()) };
+    crate::probe::unsupported(definition)
+        .map_or(Ok(()), |kind| Err(RegisterError::UnsupportedCheck(kind)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Changes of what is registered: to the store, then into the state, then to the catalog.
+
+use super::{Owner, Reply, Rewrite, Storing, answer};
+use crate::checks::{Input, Kind};
+use crate::counters::count;
+use crate::local::{Operation, Touched};
+use crate::store::Done;
+use crate::time::WallTime;
+use model::{Author, Folded};
+use seams::RegisterError;
+use std::sync::atomic::Ordering;
+
+impl Owner {
+    /// Hands a change to the store; what cannot be taken is refused before.
+    pub(super) fn change(
+        &mut self,
+        operation: Operation,
+        author: Option<Author>,
+        reply: Option<Reply>,
+    ) {
+        if let Err(refusal) = self.local.admits(&operation) {
+            return answer(reply, Err(refusal));
+        }
+        self.tickets += 1;
+        self.store.append(&operation, self.tickets);
+        self.storing.push_back(Storing { ticket: self.tickets, operation, author, reply });
+    }
+
+    /// Applies what the store has.
+    pub(super) fn stored(&mut self, done: Done) {
+        match done {
+            Done::Rewritten => self.rewrite = Rewrite::No,
+            Done::Appended { up_to, result } => {
+                while self.storing.front().is_some_and(|storing| storing.ticket <= up_to) {
+                    if let Some(storing) = self.storing.pop_front() {
+                        self.apply(storing, &result);
+                    }
+                }
+            }
+        }
+        self.meters.store_syncs.store(self.store.syncs(), Ordering::Relaxed);
+        if self.rewrite == Rewrite::No && self.store.is_overgrown() {
+            self.rewrite = Rewrite::Wanted;
+        }
+    }
+
+    fn apply(&mut self, storing: Storing, stored: &Result<(), String>) {
+        let Storing { operation, author, reply, .. } = storing;
+        if let Err(failure) = stored {
+            return answer(reply, Err(RegisterError::Store(failure.clone())));
+        }
+        // A change that was stored before this one may have made it impossible.
+        let touched = match self.local.apply(operation) {
+            Ok(touched) => touched,
+            Err(refusal) => return answer(reply, Err(refusal)),
+        };
+        count(&self.meters.changes);
+        self.publish.send_replace(self.local.clone());
+        touched.checks.iter().for_each(|id| self.watch(id));
+        self.tell(&touched, author.as_ref(), reply);
+    }
+
+    /// Has the catalog told, and the caller once it was.
+    pub(super) fn tell(
+        &mut self,
+        touched: &Touched,
+        author: Option<&Author>,
+        reply: Option<Reply>,
+    ) {
+        let change = self.syncer.changed(touched, author);
+        self.answer_when_visible(change, reply);
+    }
+
+    /// Schedules a check as it is registered now, or forgets it.
+    pub(super) fn watch(&mut self, id: &Folded) {
+        let now = self.now();
+        let Some(held) = self.local.check(id) else {
+            self.checks.step(Input::Forget(id.clone()), now);
+            return;
+        };
+        let spec = held.spec();
+        let first = match spec.kind {
+            Kind::Passive => Default::default(),
+            Kind::Probe(interval) => self.jitter.below(interval),
+            // Registered again, its TTL begins anew; restored, it is what is left.
+            Kind::Ttl(ttl) => held
+                .expires
+                .filter(|_| self.tickets == 0)
+                .and_then(|expires| WallTime::now().until(expires))
+                .map_or(ttl, |left| left.min(ttl)),
+        };
+        let status = held.check.status.clone();
+        self.checks.step(Input::Watch { id: id.clone(), spec, status, first }, now);
+    }
+}

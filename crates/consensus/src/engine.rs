@@ -15,8 +15,8 @@ use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::{
-    AsyncRuntime, BasicNode, ChangeMembers, Config, Instant, Raft, ReadPolicy, ServerState,
-    SnapshotPolicy,
+    AsyncRuntime, BasicNode, ChangeMembers, Config, Instant, Raft, RaftState, ReadPolicy,
+    ServerState, SnapshotPolicy,
 };
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -33,7 +33,7 @@ use crate::options::Limits;
 use crate::queue::{Queue, Ticket};
 use crate::shared::Shared;
 use crate::snapshot::{Recovered, Snapshots};
-use crate::types::{Proposal, StoredMembership, Types, term_of};
+use crate::types::{LogId, Proposal, StoredMembership, Types, term_of};
 
 /// The first pause before a leader is asked for again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -147,6 +147,8 @@ fn config(limits: &Limits) -> Result<Arc<Config>, openraft::ConfigError> {
         election_timeout_min: 500,
         election_timeout_max: 1000,
         enable_pre_vote: Some(true),
+        // A restarted leader is elected anew, as Raft has it: what it had committed is not synced.
+        enable_leader_restore: Some(false),
         // The keeper decides by bytes when to take a snapshot and how far to purge.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
@@ -203,15 +205,21 @@ impl<H: Host> Running<H> {
         let own = BasicNode::new(&self.address);
         let node = self.identity.node;
         let fatal = |error: Fatal<_>| error.to_string();
-        if !self.raft.is_initialized().await.map_err(fatal)? {
-            let members = BTreeMap::from([(node, own.clone())]);
-            self.raft.initialize(members).await.map_err(|error| error.to_string())?;
+        let fresh = !self.raft.is_initialized().await.map_err(fatal)?;
+        if fresh {
+            let first = BTreeMap::from([(node, own.clone())]);
+            // This elects, too.
+            self.raft.initialize(first).await.map_err(|error| error.to_string())?;
         }
-        let members = self.members();
+        // From the engine itself: what it publishes may not be there yet.
+        let effective = |state: &RaftState<_>| state.membership_state.effective().clone();
+        let members = self.raft.with_raft_state(effective).await.map_err(fatal)?;
         if members.voter_ids().ne([node]) {
             return Ok(());
         }
-        self.raft.trigger().elect(false).await.map_err(fatal)?;
+        if !fresh {
+            self.raft.trigger().elect(false).await.map_err(fatal)?;
+        }
         let leads = |seen: &openraft::RaftMetrics<_>| {
             let applied = seen.last_applied.map(|id| id.index);
             seen.state == ServerState::Leader && applied.is_some() && applied >= seen.last_log_index
@@ -308,8 +316,10 @@ impl<H: Host> Running<H> {
         let (server, members) = (self.leadership.borrow().clone(), self.members());
         let log = self.log.figures();
         let (queued, queued_bytes) = self.queue.held();
-        let index = |id: &Option<crate::types::LogId>| id.as_ref().map_or(0, |id| id.index);
-        let term = |id: &Option<crate::types::LogId>| id.as_ref().map_or(0, term_of);
+        // The engine's own figures are published a moment after the machine's.
+        let applied = self.shared.applied.load(Relaxed);
+        let index = |id: &Option<LogId>| id.as_ref().map_or(0, |id| id.index);
+        let term = |id: &Option<LogId>| id.as_ref().map_or(0, term_of);
         let voters = members.voter_ids().map(|id| {
             let address = members.get_node(&id).map(|node| node.addr.clone());
             Server { id, address: address.unwrap_or_default() }
@@ -320,10 +330,10 @@ impl<H: Host> Running<H> {
             is_leader: server.is_leader,
             term: server.term,
             voters: voters.collect(),
-            last_log_index: index(&data.last_log),
+            last_log_index: index(&data.last_log).max(applied),
             last_log_term: term(&data.last_log),
-            commit_index: index(&data.local_committed),
-            applied_index: index(&data.last_applied),
+            commit_index: index(&data.local_committed).max(applied),
+            applied_index: applied,
             last_snapshot_index: index(&data.snapshot),
             last_snapshot_term: term(&data.snapshot),
             first_log_index: data.purged.map_or(0, |id| id.index + 1),

@@ -39,6 +39,9 @@ mod space;
 mod start;
 mod types;
 
+#[cfg(test)]
+mod sim;
+
 pub use error::{ProposeError, ReadError, StartError};
 pub use fsm::{Command, Fsm, FsmError, FsmSnapshot};
 pub use handle::{Applied, Consensus, Leadership, Server, Status};

@@ -8,6 +8,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -87,6 +88,7 @@ impl<Rt: AsyncRuntime> Machine<Rt> {
         shared: Arc<Shared>,
         limits: &Limits,
     ) -> Self {
+        shared.applied.store(meta.last_log_id.map_or(0, |id| id.index), Relaxed);
         Machine {
             fsm: Mutex::new(fsm),
             meta,
@@ -116,6 +118,7 @@ impl<Rt: AsyncRuntime> Machine<Rt> {
             io::Error::other(message)
         })?;
         self.meta.last_log_id = Some(last);
+        self.shared.applied.store(last.index, Relaxed);
         if let Some(members) = batch.members {
             self.meta.last_membership = members;
         }

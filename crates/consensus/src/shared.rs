@@ -19,6 +19,8 @@ pub(crate) struct Shared {
     pub place: Option<PathBuf>,
     pub space: Option<Space>,
     pub stopping: AtomicBool,
+    /// The index of the last applied entry; set before its proposer is answered.
+    pub applied: AtomicU64,
     /// Bytes of log applied since the last snapshot, replayed ones included.
     pub since_snapshot: AtomicU64,
     /// The bytes of log after which the next snapshot is due.
@@ -34,6 +36,7 @@ impl Shared {
             place,
             space,
             stopping: AtomicBool::new(false),
+            applied: AtomicU64::new(0),
             since_snapshot: AtomicU64::new(0),
             snapshot_due: AtomicU64::new(u64::MAX),
             wake,

@@ -47,11 +47,23 @@ pub(super) struct Content {
 }
 
 /// What is called after a sync.
-pub(super) struct AfterSync(Done);
+///
+/// raft-log's thread drops what is queued when it fails elsewhere; who waits must hear of that too.
+pub(super) struct AfterSync(Option<Done>);
 
 impl Callback for AfterSync {
-    fn send(self, result: io::Result<()>) {
-        (self.0)(result);
+    fn send(mut self, result: io::Result<()>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl Drop for AfterSync {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(io::Error::other("the thread that writes the log has ended")));
+        }
     }
 }
 
@@ -150,12 +162,14 @@ pub(super) fn config(directory: &Path, limits: &Limits) -> Arc<Config> {
 pub(crate) struct Chunks {
     log: Option<RaftLog<Shape>>,
     mark: Arc<Mark>,
+    /// The position after the last record.
+    end: u64,
 }
 
 impl Chunks {
     /// Opens a directory that [`inspect`](super::inspect) has found sound; cuts a torn tail.
     pub(crate) fn open(directory: &Path, limits: &Limits, mark: Arc<Mark>) -> io::Result<Chunks> {
-        Ok(Chunks { log: Some(RaftLog::open(config(directory, limits))?), mark })
+        Ok(Chunks { log: Some(RaftLog::open(config(directory, limits))?), mark, end: 0 })
     }
 
     fn log(&self) -> io::Result<&RaftLog<Shape>> {
@@ -166,15 +180,15 @@ impl Chunks {
         self.log.as_mut().ok_or_else(closed)
     }
 
-    /// Asks for a sync of everything up to `end`, after which the mark may follow.
-    fn flush(&mut self, end: u64, done: Done) -> io::Result<()> {
-        let mark = self.mark.clone();
-        let after = AfterSync(Box::new(move |result| {
+    /// Asks for a sync of everything so far, after which the mark may follow.
+    fn flush(&mut self, done: Done) -> io::Result<()> {
+        let (end, mark) = (self.end, self.mark.clone());
+        let after = AfterSync(Some(Box::new(move |result| {
             if result.is_ok() {
                 mark.advance(end);
             }
             done(result);
-        }));
+        })));
         self.log_mut()?.flush(true, Some(after))
     }
 }
@@ -208,8 +222,8 @@ impl Wal for Chunks {
             let (kind, bytes) = encode_payload(&entry.payload);
             (Position::from(&entry.log_id), Content { kind, bytes })
         });
-        let end = self.log_mut()?.append(records)?.end().0;
-        self.flush(end, done)
+        self.end = self.log_mut()?.append(records)?.end().0;
+        self.flush(done)
     }
 
     fn save_vote(&mut self, vote: &Vote, done: Done) -> io::Result<()> {
@@ -218,25 +232,24 @@ impl Wal for Chunks {
             committed: vote.committed,
             node: vote.leader_id.voted_for,
         };
-        let end = self.log_mut()?.save_vote(stored)?.end().0;
-        self.flush(end, done)
+        self.end = self.log_mut()?.save_vote(stored)?.end().0;
+        self.flush(done)
     }
 
     fn commit(&mut self, committed: &LogId) -> io::Result<()> {
-        let log = self.log_mut()?;
-        log.commit(Position::from(committed))?;
+        self.end = self.log_mut()?.commit(Position::from(committed))?.end().0;
         Ok(())
     }
 
     fn truncate(&mut self, last: Option<&LogId>, done: Done) -> io::Result<()> {
         let from = last.map_or(0, |id| id.index + 1);
-        let end = self.log_mut()?.truncate(from)?.end().0;
-        self.flush(end, done)
+        self.end = self.log_mut()?.truncate(from)?.end().0;
+        self.flush(done)
     }
 
     fn purge(&mut self, upto: &LogId, done: Done) -> io::Result<()> {
-        let end = self.log_mut()?.purge(Position::from(upto))?.end().0;
-        self.flush(end, done)
+        self.end = self.log_mut()?.purge(Position::from(upto))?.end().0;
+        self.flush(done)
     }
 
     fn read(&self, range: Range<u64>, most: usize) -> io::Result<Vec<Entry>> {
@@ -262,8 +275,13 @@ impl Wal for Chunks {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let Some(mut log) = self.log.take() else { return Ok(()) };
-        log.flush(true, None)?;
-        log.wait_worker_idle()
+        if self.log.is_none() {
+            return Ok(());
+        }
+        let flushed = self.flush(Box::new(|_| {}));
+        // Dropping it ends its thread and lets go of the directory, whatever the flush said.
+        let log = self.log.take();
+        flushed?;
+        log.map_or(Ok(()), |log| log.wait_worker_idle())
     }
 }

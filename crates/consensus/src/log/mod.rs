@@ -8,6 +8,8 @@ mod chunks;
 mod inspect;
 mod mark;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;

@@ -15,7 +15,8 @@ async fn a_server_alone_leads_at_once_and_again_after_each_restart() {
         let (server, view) = start(Some(directory.path()), limits()).await.unwrap();
         let took = begun.elapsed();
         assert!(took < Duration::from_millis(800), "round {round}: {took:?}");
-        assert!(server.leadership().borrow().is_leader);
+        let now = server.leadership().borrow().clone();
+        assert!(now.is_leader, "round {round}: {now:?}");
         assert_eq!(view.lock().unwrap().count, (round - 1) * 10);
         for number in 0..10 {
             set(&server, &format!("k{number}"), &round.to_string()).await;

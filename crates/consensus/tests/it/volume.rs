@@ -1,1 +1,84 @@
-//! Later.
+//! Many writes: one sync for many, and bounds on disk and memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use bytes::Bytes;
+use consensus::{Consensus, Limits};
+
+use crate::machine::{eventually, limits, start};
+
+/// Sets keys from `writers` tasks until `total` writes are acknowledged.
+async fn load(server: &Consensus, writers: usize, total: u64) {
+    let next = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..writers)
+        .map(|_| {
+            let (server, next) = (server.clone(), next.clone());
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Relaxed);
+                    if number >= total {
+                        return;
+                    }
+                    let command = format!("k{}={number}", number % 1000);
+                    server.propose(Bytes::from(command)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+fn bytes_in(directory: &Path) -> u64 {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let held = entry.metadata().unwrap();
+        sum += if held.is_dir() { bytes_in(&entry.path()) } else { held.len() };
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_64_writers_one_sync_serves_at_least_eight_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, view) = start(Some(directory.path()), limits()).await.unwrap();
+    let begun = Instant::now();
+    load(&server, 64, 10_000).await;
+    let (took, syncs) = (begun.elapsed(), server.status().log_syncs);
+    println!("{:.0} writes/s, {syncs} syncs for 10,000", 10_000.0 / took.as_secs_f64());
+    assert!(syncs * 8 <= 10_000, "{syncs} syncs");
+    assert_eq!(view.lock().unwrap().count, 10_000);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overwriting_the_same_keys_leaves_the_disk_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { snapshot_log_bytes: 1 << 20, chunk_bytes: 64 << 10, ..limits() };
+    let (server, view) = start(Some(directory.path()), limits.clone()).await.unwrap();
+    load(&server, 64, 60_000).await;
+    eventually("the log was purged", || server.status().first_log_index > 30_000).await;
+    let status = server.status();
+    assert!(status.last_snapshot_index >= status.first_log_index, "{status:?}");
+    let bytes = bytes_in(directory.path());
+    assert!(bytes < 5 << 20, "{bytes} bytes on disk");
+    let before = view.lock().unwrap().clone();
+    server.shutdown().await;
+
+    let (server, view) = start(Some(directory.path()), limits).await.unwrap();
+    assert_eq!(*view.lock().unwrap(), before);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_memory_the_log_is_purged_too() {
+    let limits = Limits { snapshot_log_bytes: 1 << 20, ..limits() };
+    let (server, _) = start(None, limits).await.unwrap();
+    load(&server, 64, 60_000).await;
+    eventually("the log was purged", || server.status().first_log_index > 30_000).await;
+    server.shutdown().await;
+}

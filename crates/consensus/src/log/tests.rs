@@ -1,0 +1,197 @@
+//! Damage to a log: every flipped bit, torn tails, missing files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::disk::{Disk, RealDisk};
+use crate::error::StartError;
+use crate::options::Limits;
+use crate::types::{Payload, Proposal, log_id};
+
+const ENTRIES: u64 = 9;
+
+fn limits() -> Limits {
+    Limits { chunk_bytes: 200, ..Limits::default() }
+}
+
+fn entry(index: u64) -> Entry {
+    let bytes = Bytes::from(format!("command {index}"));
+    let payload = match index {
+        0 => Payload::Blank,
+        _ => Payload::Normal(Proposal { bytes, ticket: None }),
+    };
+    Entry { log_id: log_id(1, index), payload }
+}
+
+fn synced(write: impl FnOnce(Done) -> io::Result<()>) {
+    let (sender, receiver) = mpsc::channel();
+    write(Box::new(move |result| sender.send(result).unwrap())).unwrap();
+    receiver.recv().unwrap().unwrap();
+}
+
+/// A log of some files, synced, marked and closed.
+fn written(root: &Path) {
+    fs::create_dir(root.join("log")).unwrap();
+    let (mut log, mark) = open(root).unwrap();
+    synced(|done| log.save_vote(&Vote::new_committed(1, 7), done));
+    for index in 0..ENTRIES {
+        synced(|done| log.append(vec![entry(index)], done));
+        log.commit(&log_id(1, index)).unwrap();
+    }
+    log.close().unwrap();
+    mark.write(true).unwrap();
+}
+
+fn open(root: &Path) -> Result<(Chunks, Arc<Mark>), StartError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(root.to_owned()));
+    let mark = Arc::new(Mark::load(disk, Arc::default()).unwrap());
+    let directory = root.join("log");
+    inspect(&directory, &limits(), mark.position())?;
+    let opened = Chunks::open(&directory, &limits(), mark.clone());
+    let log = opened.map_err(|source| StartError::Io { doing: "open", path: directory, source })?;
+    Ok((log, mark))
+}
+
+/// What a log says, entry by entry.
+fn contents(log: &Chunks) -> (WalState, Vec<String>) {
+    let entries = log.read(0..u64::MAX, usize::MAX).unwrap();
+    let texts = entries.into_iter().map(|entry| match entry.payload {
+        Payload::Normal(proposal) => String::from_utf8_lossy(&proposal.bytes).into_owned(),
+        other => format!("{other:?}"),
+    });
+    (WalState { committed: None, ..log.state() }, texts.collect())
+}
+
+fn copy(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    fs::create_dir(to.path().join("log")).unwrap();
+    for name in files(from) {
+        fs::copy(from.join(&name), to.path().join(&name)).unwrap();
+    }
+    to
+}
+
+/// The log's files in order, then the mark.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let log = fs::read_dir(root.join("log")).unwrap();
+    let names = log.map(|entry| Path::new("log").join(entry.unwrap().file_name()));
+    let mut names: Vec<_> = names.filter(|name| name.extension().is_some()).collect();
+    names.sort();
+    names.push("synced".into());
+    names
+}
+
+#[track_caller]
+fn check_refused(root: &Path, words: &str) {
+    let Err(refused) = open(root) else { panic!("opened; expected: {words}") };
+    let text = refused.to_string();
+    assert!(text.contains(words), "{text}");
+    assert!(text.contains("restore the data directory from a backup"), "{text}");
+}
+
+#[test]
+fn each_flipped_bit_of_a_synced_log_is_refused_or_harmless() {
+    let good = tempfile::tempdir().unwrap();
+    written(good.path());
+    let (log, _) = open(good.path()).unwrap();
+    let expected = contents(&log);
+    assert_eq!(expected.1.len() as u64, ENTRIES);
+    drop(log);
+    let names = files(good.path());
+    assert!(names.len() > 5, "{names:?}");
+    let (mut refused, mut harmless) = (0, 0);
+    for name in names {
+        let bytes = fs::read(good.path().join(&name)).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let bad = copy(good.path());
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(bad.path().join(&name), flipped).unwrap();
+            match open(bad.path()) {
+                Err(_) => refused += 1,
+                Ok((log, _)) => {
+                    assert_eq!(contents(&log), expected, "{} bit {bit}", name.display());
+                    harmless += 1;
+                }
+            }
+        }
+    }
+    println!("{refused} refused, {harmless} harmless");
+    assert!(refused > harmless);
+}
+
+#[test]
+fn a_torn_tail_behind_the_mark_is_cut() {
+    let good = tempfile::tempdir().unwrap();
+    written(good.path());
+    let (log, _) = open(good.path()).unwrap();
+    let expected = contents(&log);
+    drop(log);
+    let names = files(good.path());
+    let (first, tail) = (&names[0], &names[names.len() - 2]);
+    // The vote, after the checkpoint that begins each file.
+    let vote = &fs::read(good.path().join(first)).unwrap()[18..40];
+    for torn in [&vote[..1], &vote[..20], &[0; 40], &[0; 3]] {
+        let bad = copy(good.path());
+        let mut bytes = fs::read(bad.path().join(tail)).unwrap();
+        bytes.extend_from_slice(torn);
+        fs::write(bad.path().join(tail), bytes).unwrap();
+        let (mut log, mark) = open(bad.path()).unwrap();
+        assert_eq!(contents(&log), expected);
+        synced(|done| log.append(vec![entry(ENTRIES)], done));
+        mark.write(true).unwrap();
+        drop(log);
+        assert_eq!(contents(&open(bad.path()).unwrap().0).1.len() as u64, ENTRIES + 1);
+    }
+}
+
+#[test]
+fn a_log_that_lost_something_is_refused_with_what_to_do() {
+    let good = tempfile::tempdir().unwrap();
+    written(good.path());
+    let names = files(good.path());
+    let (middle, tail) = (&names[2], &names[names.len() - 2]);
+
+    let bad = copy(good.path());
+    let bytes = fs::read(bad.path().join(tail)).unwrap();
+    fs::write(bad.path().join(tail), &bytes[..bytes.len() - 1]).unwrap();
+    check_refused(bad.path(), "and was synced up to");
+
+    let bad = copy(good.path());
+    fs::remove_file(bad.path().join(tail)).unwrap();
+    check_refused(bad.path(), "a file is missing after it: the log can be read up to");
+
+    let bad = copy(good.path());
+    fs::remove_file(bad.path().join(middle)).unwrap();
+    check_refused(bad.path(), "and the next file begins at");
+
+    let bad = copy(good.path());
+    fs::remove_file(bad.path().join(&names[0])).unwrap();
+    check_refused(bad.path(), "entries 0 to");
+
+    let bad = copy(good.path());
+    let bytes = fs::read(bad.path().join(middle)).unwrap();
+    fs::write(bad.path().join(middle), &bytes[..bytes.len() - 1]).unwrap();
+    check_refused(bad.path(), "a record cannot be read");
+}
+
+#[test]
+fn a_purged_log_reads_from_where_it_was_purged() {
+    let root = tempfile::tempdir().unwrap();
+    written(root.path());
+    let before = files(root.path()).len();
+    let (mut log, mark) = open(root.path()).unwrap();
+    synced(|done| log.purge(&log_id(1, 5), done));
+    synced(|done| log.truncate(Some(&log_id(1, ENTRIES - 1)), done));
+    log.close().unwrap();
+    mark.write(true).unwrap();
+    assert!(files(root.path()).len() < before);
+    let (log, _) = open(root.path()).unwrap();
+    let (state, texts) = contents(&log);
+    assert_eq!((state.purged, state.last), (Some(log_id(1, 5)), Some(log_id(1, ENTRIES - 1))));
+    assert_eq!((texts.len() as u64, &texts[0][..]), (ENTRIES - 6, "command 6"));
+}

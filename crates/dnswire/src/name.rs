@@ -139,7 +139,10 @@ mod tests {
     #[track_caller]
     fn check(wire: &[u8], expected: Result<&str, NameError>) {
         let got = Name::parse(wire);
-        assert_eq!(got.as_ref().map(|name| format!("{name:?}")).map_err(|e| *e), expected.map(String::from));
+        assert_eq!(
+            got.as_ref().map(|name| format!("{name:?}")).map_err(|e| *e),
+            expected.map(String::from)
+        );
     }
 
     #[test]

@@ -80,8 +80,7 @@ impl<'p> Question<'p> {
             NameError::Compressed => Verdict::Unusual(Unusual::Compressed),
         })?;
         let end = name.wire_length() + 4;
-        let (section, rest) =
-            body.split_at_checked(end).ok_or(Verdict::Refused(rcode::FORMERR))?;
+        let (section, rest) = body.split_at_checked(end).ok_or(Verdict::Refused(rcode::FORMERR))?;
         if answers + authorities != 0 || additionals > 1 {
             return Err(Verdict::Unusual(Unusual::Extras));
         }

@@ -1,3 +1,5 @@
+//! Batches over loopback, and who may share a port.
+
 use super::*;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};

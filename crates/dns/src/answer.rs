@@ -1,0 +1,320 @@
+//! The answer to a question: a pure function of a picture, without await, lock or allocation.
+//!
+//! | the name | answered by |
+//! |---|---|
+//! | another zone's | REFUSED |
+//! | in the zone, SOA or NS asked, or there is nothing | `authority` |
+//! | a service | `service` |
+//! | a node, an address | `node` |
+//! | an address backwards | `reverse` |
+//!
+//! What cannot be answered here is a [`Detour`]: the slow path takes it, with the same function.
+
+mod authority;
+mod hosts;
+mod node;
+mod reverse;
+mod service;
+
+use crate::encoded::{NodeFacts, Picture};
+use crate::naming::{Lookup, consul};
+use crate::pick::Scratch;
+use crate::zone::{Place, Suffix, Zone};
+use dnswire::{Head, Owner, Question, Section, Verdict, Writer, rcode, rtype};
+use std::net::IpAddr;
+
+/// How a question came, with what that means for its answer's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Small answers, unless EDNS says otherwise.
+    Udp,
+    /// As large as they are.
+    Tcp,
+}
+
+/// What an answer is made of, beside the question.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub zone: &'a Zone,
+    pub picture: &'a Picture,
+    pub channel: Channel,
+    /// Seconds since 1970: the SOA's serial.
+    pub now: u32,
+}
+
+/// An answer that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// Its bytes.
+    pub length: usize,
+    /// Its response code.
+    pub rcode: u8,
+    /// The type asked; 0 where the question could not be read.
+    pub qtype: u16,
+}
+
+/// Why there is no answer here and now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detour<'n> {
+    /// Not held here.
+    Service(&'n [u8]),
+    /// Not held here.
+    Node(&'n [u8]),
+    /// Of another datacenter: the nth that the zone knows.
+    Datacenter(usize),
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// To be sent.
+    Reply(Reply),
+    /// Not to be answered.
+    Ignored,
+    /// For the slow path.
+    Detour(Reason),
+}
+
+/// Why a packet takes the slow path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// To be read by another codec.
+    Unusual,
+    /// About something that is not held here.
+    NotHeld,
+    /// About another datacenter.
+    Datacenter,
+}
+
+/// Answers a packet into `out`.
+///
+/// # Panics
+/// When `out` is shorter than [`dnswire::MAX_PLAIN_QUESTION`].
+pub(crate) fn packet(
+    context: Context<'_>,
+    packet: &[u8],
+    out: &mut [u8],
+    scratch: &mut Scratch,
+) -> Fate {
+    let question = match Question::parse(packet) {
+        Ok(question) => question,
+        Err(Verdict::Unusual(_)) => return Fate::Detour(Reason::Unusual),
+        Err(Verdict::Refused(code)) => {
+            return match dnswire::refusal(packet, code) {
+                Some(header) => {
+                    out[..header.len()].copy_from_slice(&header);
+                    Fate::Reply(Reply { length: header.len(), rcode: code, qtype: 0 })
+                }
+                None => Fate::Ignored,
+            };
+        }
+        Err(Verdict::Ignored) => return Fate::Ignored,
+    };
+    match question_into(context, &question, out, scratch) {
+        Ok(reply) => Fate::Reply(reply),
+        Err(Detour::Service(_) | Detour::Node(_)) => Fate::Detour(Reason::NotHeld),
+        Err(Detour::Datacenter(_)) => Fate::Detour(Reason::Datacenter),
+    }
+}
+
+/// Answers a question into `out`.
+pub(crate) fn question_into<'q, 'b>(
+    context: Context<'q>,
+    question: &'q Question<'_>,
+    out: &'b mut [u8],
+    scratch: &'b mut Scratch,
+) -> Result<Reply, Detour<'q>> {
+    let place = context.zone.place(&question.name);
+    let suffix = match place {
+        Place::Inside(suffix) => Some(suffix),
+        _ => None,
+    };
+    let limit = Limit::of(question, context, out.len());
+    let mut writer = Writer::new(out, question, limit.bytes);
+    writer.set_limit(limit.bytes - question.edns.map_or(0, |edns| edns.answer_length()));
+    let answer = Answer { context, question, suffix, limit, writer, scratch, over: false };
+    if question.edns.is_some_and(|edns| edns.version != 0) {
+        return Ok(answer.finish(rcode::BADVERS, false));
+    }
+    match place {
+        Place::Foreign => Ok(answer.refuse()),
+        _ if question.qtype == rtype::AXFR => Ok(answer.finish(rcode::NOTIMP, true)),
+        Place::Reverse { before, six } => Ok(answer.reverse(before, six)),
+        Place::Inside(suffix) => answer.inside(suffix),
+    }
+}
+
+/// A SERVFAIL to a question that the slow path could not answer.
+pub(crate) fn failure(
+    context: Context<'_>,
+    question: &Question<'_>,
+    out: &mut [u8],
+    scratch: &mut Scratch,
+) -> Reply {
+    let limit = Limit::of(question, context, out.len());
+    let writer = Writer::new(out, question, limit.bytes);
+    let answer = Answer { context, question, suffix: None, limit, writer, scratch, over: false };
+    answer.finish(rcode::SERVFAIL, true)
+}
+
+/// How large an answer may be.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    bytes: usize,
+    /// UDP without EDNS, or with no more than 512 bytes: fewer records, and these must fit
+    /// uncompressed (Consul's caution for those that unpack and pack again).
+    is_small: bool,
+    addresses: usize,
+    targets: usize,
+}
+
+const SMALL: usize = 512;
+/// Consul's bounds for TCP.
+const TCP_BYTES: usize = 65_523;
+const TCP_ADDRESSES: usize = 4096;
+const TCP_TARGETS: usize = 1024;
+
+impl Limit {
+    fn of(question: &Question<'_>, context: Context<'_>, room: usize) -> Limit {
+        let asked = question.edns.map_or(SMALL, |edns| usize::from(edns.udp_size).max(SMALL));
+        let is_small = context.channel == Channel::Udp && asked == SMALL;
+        let bytes = match context.channel {
+            Channel::Udp => asked,
+            Channel::Tcp => TCP_BYTES,
+        };
+        let (addresses, targets) = match is_small {
+            true => (context.zone.udp_answer_limit, context.zone.udp_answer_limit),
+            false => (TCP_ADDRESSES, TCP_TARGETS),
+        };
+        Limit { bytes: bytes.min(room), is_small, addresses, targets }
+    }
+}
+
+/// An answer in the making.
+struct Answer<'a, 'p, 'b> {
+    context: Context<'a>,
+    question: &'a Question<'p>,
+    /// Where the domain stands in the question; `None` outside the zone.
+    suffix: Option<Suffix>,
+    limit: Limit,
+    writer: Writer<'b>,
+    scratch: &'b mut Scratch,
+    /// Something did not fit.
+    over: bool,
+}
+
+impl<'a> Answer<'a, '_, '_> {
+    fn inside(self, suffix: Suffix) -> Result<Reply, Detour<'a>> {
+        match self.question.qtype {
+            rtype::SOA => return self.soa(),
+            rtype::NS => return self.name_servers(),
+            _ => {}
+        }
+        let lookup = consul::parse(&self.question.name, suffix.before, self.question.qtype);
+        match lookup {
+            Lookup::Service { service, tag, datacenter } => {
+                if !self.is_here(datacenter)? {
+                    return Ok(self.no_such_name());
+                }
+                self.service(service, tag)
+            }
+            Lookup::Node { node, datacenter } => {
+                if !self.is_here(datacenter)? {
+                    return Ok(self.no_such_name());
+                }
+                self.node(node)
+            }
+            Lookup::Address(address) => Ok(self.address(address)),
+            Lookup::Empty => Ok(self.finish(rcode::NOERROR, true)),
+            Lookup::Broken => Ok(self.finish(rcode::SERVFAIL, true)),
+            Lookup::Nothing => Ok(self.no_such_name()),
+        }
+    }
+
+    /// Whether the datacenter named is the picture's; the own one when none is.
+    fn is_here(&self, named: Option<&[u8]>) -> Result<bool, Detour<'a>> {
+        let Context { zone, picture, .. } = self.context;
+        let named = named.unwrap_or(&zone.datacenter);
+        if *named == *picture.datacenter {
+            return Ok(true);
+        }
+        match zone.others.iter().position(|other| **other == *named) {
+            Some(other) => Err(Detour::Datacenter(other)),
+            None => Ok(false),
+        }
+    }
+
+    /// The domain's place in the question, from where targets in the zone go on.
+    fn domain_at(&self) -> usize {
+        let before = self.suffix.map_or(0, |suffix| suffix.before);
+        self.question.name.offset(before)
+    }
+
+    /// The domain as it was typed, whole; the domain itself outside the zone.
+    fn typed_domain(&self) -> &'a [u8] {
+        match self.suffix {
+            Some(suffix) => self.question.typed_from(suffix.before),
+            None => &self.context.zone.domain,
+        }
+    }
+
+    /// Writes an address record; false when it does not fit.
+    fn put_address(&mut self, section: Section, owner: Owner<'_>, ip: IpAddr, ttl: u32) -> bool {
+        let written = match ip {
+            IpAddr::V4(v4) => self.writer.record(section, owner, rtype::A, ttl, &[&v4.octets()]),
+            IpAddr::V6(v6) => self.writer.record(section, owner, rtype::AAAA, ttl, &[&v6.octets()]),
+        };
+        written.is_ok()
+    }
+
+    /// Writes a node's TXT records from a random one on, at most `most`; false when some are left.
+    fn put_texts(
+        &mut self,
+        section: Section,
+        owner: Owner<'_>,
+        node: &NodeFacts,
+        ttl: u32,
+        most: usize,
+    ) -> bool {
+        let first = self.scratch.below(node.text_count.max(1) as u32) as usize;
+        let texts = node.texts().skip(first).chain(node.texts().take(first));
+        for (written, text) in texts.enumerate() {
+            if written == most
+                || self.writer.record(section, owner, rtype::TXT, ttl, &[text]).is_err()
+            {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// No such name: NXDOMAIN with the SOA.
+    fn no_such_name(mut self) -> Reply {
+        self.put_soa(Section::Authority);
+        self.finish(rcode::NXDOMAIN, true)
+    }
+
+    /// The name, but nothing of the type asked: with the SOA.
+    fn no_data(mut self) -> Reply {
+        self.put_soa(Section::Authority);
+        self.finish(rcode::NOERROR, true)
+    }
+
+    /// Another zone's name. Consul sends no OPT here even when asked with EDNS.
+    fn refuse(self) -> Reply {
+        let head = Head { rcode: rcode::REFUSED, ..Head::default() };
+        let length = self.writer.finish(head);
+        Reply { length, rcode: rcode::REFUSED, qtype: self.question.qtype }
+    }
+
+    fn finish(mut self, code: u8, authoritative: bool) -> Reply {
+        if let Some(edns) = &self.question.edns {
+            self.writer.set_limit(self.limit.bytes);
+            // Its room was kept free; only a question that fills the limit alone leaves none.
+            let _ = self.writer.opt(edns, code);
+        }
+        let truncated = self.over && self.context.zone.sets_tc;
+        let length = self.writer.finish(Head { authoritative, truncated, rcode: code });
+        Reply { length, rcode: code, qtype: self.question.qtype }
+    }
+}

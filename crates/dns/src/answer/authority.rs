@@ -1,0 +1,89 @@
+//! SOA and NS: who serves the zone.
+
+use super::{Answer, Detour, Reply};
+use crate::encoded::NodeFacts;
+use crate::pick::Want;
+use dnswire::{Owner, Section, rcode, rtype};
+
+/// The most name servers named.
+const NAME_SERVERS: usize = 3;
+
+impl<'a> Answer<'a, '_, '_> {
+    /// SOA is answered for any name in the zone, existing or not.
+    pub(super) fn soa(mut self) -> Result<Reply, Detour<'a>> {
+        let is_primary = self.suffix.is_some_and(|suffix| suffix.is_primary);
+        if is_primary {
+            self.put_soa(Section::Answer);
+        } else {
+            self.put_primary_soa(Section::Answer);
+        }
+        self.put_name_servers(Section::Authority)?;
+        Ok(self.finish(rcode::NOERROR, true))
+    }
+
+    /// NS too.
+    pub(super) fn name_servers(mut self) -> Result<Reply, Detour<'a>> {
+        self.put_name_servers(Section::Answer)?;
+        Ok(self.finish(rcode::NOERROR, true))
+    }
+
+    /// The SOA of the domain as it was asked; outside the zone that of the domain itself.
+    pub(super) fn put_soa(&mut self, section: Section) {
+        if self.suffix.is_none() {
+            return self.put_primary_soa(section);
+        }
+        let at = self.domain_at();
+        let pointer = (0xC000 | (dnswire::HEADER + at) as u16).to_be_bytes();
+        let numbers = self.context.zone.soa_numbers(self.context.now);
+        let parts: [&[u8]; 5] = [b"\x02ns", &pointer, b"\x0ahostmaster", &pointer, &numbers];
+        let ttl = self.context.zone.min_ttl;
+        // It always fits: a question of at most 271 bytes, 70 of this, 512 allowed.
+        let _ = self.writer.record(section, Owner::Suffix(at), rtype::SOA, ttl, &parts);
+    }
+
+    fn put_primary_soa(&mut self, section: Section) {
+        let zone = self.context.zone;
+        let domain = &*zone.domain;
+        let numbers = zone.soa_numbers(self.context.now);
+        let parts: [&[u8]; 5] = [b"\x02ns", domain, b"\x0ahostmaster", domain, &numbers];
+        // A domain longer than its neighbours need leaves a negative answer without its SOA.
+        let _ = self.writer.record(section, Owner::Whole(domain), rtype::SOA, zone.min_ttl, &parts);
+    }
+
+    /// Some servers at random, those whose name a resolver may take, with their addresses.
+    fn put_name_servers(&mut self, section: Section) -> Result<(), Detour<'a>> {
+        let picture = self.context.picture;
+        let servers = match picture.service(b"consul") {
+            Some(servers) => servers,
+            None if picture.is_complete => return Ok(()),
+            None => return Err(Detour::Service(b"consul")),
+        };
+        let at = self.domain_at();
+        let pointer = (0xC000 | (dnswire::HEADER + at) as u16).to_be_bytes();
+        let ttl = self.context.zone.node_ttl;
+        let mut named: [Option<(&NodeFacts, usize)>; NAME_SERVERS] = [None; NAME_SERVERS];
+        let mut count = 0;
+        self.scratch.select(servers, None, Want::Ip);
+        while count < NAME_SERVERS {
+            let Some(place) = self.scratch.pick() else { break };
+            let node = &*place.find(servers).1.node;
+            let is_named = named.iter().flatten().any(|(other, _)| std::ptr::eq(*other, node));
+            if is_named || !node.is_safe {
+                continue;
+            }
+            let parts: [&[u8]; 2] = [&node.target, &pointer];
+            match self.writer.record(section, Owner::Suffix(at), rtype::NS, ttl, &parts) {
+                Ok(target_at) => named[count] = Some((node, target_at)),
+                Err(_) => break,
+            }
+            count += 1;
+        }
+        for (node, target_at) in named.into_iter().flatten() {
+            let owner = Owner::Earlier { at: target_at, copy: &node.target, suffix: Some(at) };
+            if let Some(ip) = node.addresses.any {
+                self.put_address(Section::Additional, owner, ip, ttl);
+            }
+        }
+        Ok(())
+    }
+}

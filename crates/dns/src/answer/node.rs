@@ -1,0 +1,70 @@
+//! Nodes, and names that spell an address.
+
+use super::{Answer, Detour, Reply};
+use dnswire::{Owner, Section, rcode, rtype};
+use std::net::IpAddr;
+
+impl<'a> Answer<'a, '_, '_> {
+    /// A node's health does not matter, and NODATA of a node carries no SOA (as observed).
+    pub(super) fn node(mut self, name: &'a [u8]) -> Result<Reply, Detour<'a>> {
+        let picture = self.context.picture;
+        let node = match picture.node(name) {
+            Some(node) => node,
+            None if picture.is_complete => return Ok(self.no_such_name()),
+            None => return Err(Detour::Node(name)),
+        };
+        let ttl = self.context.zone.node_ttl;
+        let addresses = &node.addresses;
+        let address = match self.question.qtype {
+            rtype::A => addresses.v4.map(IpAddr::V4),
+            rtype::AAAA => addresses.v6.map(IpAddr::V6),
+            rtype::ANY => addresses.any,
+            rtype::TXT => {
+                let most = self.most_texts(0);
+                self.over |= !self.put_texts(Section::Answer, Owner::Question, node, ttl, most);
+                return Ok(self.finish(rcode::NOERROR, true));
+            }
+            _ => return Ok(self.finish(rcode::NOERROR, true)),
+        };
+        let mut written = 0;
+        if let Some(ip) = address {
+            self.put_address(Section::Answer, Owner::Question, ip, ttl);
+            written = 1;
+        } else if let Some(host) = &addresses.host {
+            self.put_alias(Owner::Question, host, ttl);
+            written = 1;
+        }
+        if self.question.qtype == rtype::ANY {
+            let most = self.most_texts(written);
+            self.over |= !self.put_texts(Section::Answer, Owner::Question, node, ttl, most);
+        } else if self.context.zone.adds_node_meta {
+            self.put_texts(Section::Additional, Owner::Question, node, ttl, usize::MAX);
+        }
+        Ok(self.finish(rcode::NOERROR, true))
+    }
+
+    /// How many TXT records go into the answer beside what is written.
+    fn most_texts(&self, written: usize) -> usize {
+        match self.limit.is_small {
+            true => self.limit.addresses - written.min(self.limit.addresses),
+            false => usize::MAX,
+        }
+    }
+
+    /// The owner is the address written anew, in lower case; what follows is as typed. Another
+    /// type's question gets the address in Additional.
+    pub(super) fn address(mut self, ip: IpAddr) -> Reply {
+        let fits = match self.question.qtype {
+            rtype::A => ip.is_ipv4(),
+            rtype::AAAA => ip.is_ipv6(),
+            rtype::ANY => true,
+            _ => false,
+        };
+        let section = if fits { Section::Answer } else { Section::Additional };
+        let mut label = [0; 33];
+        let label = crate::naming::consul::address_label(ip, &mut label);
+        let owner = Owner::Prefixed(label, self.question.name.offset(1));
+        self.put_address(section, owner, ip, self.context.zone.node_ttl);
+        self.finish(rcode::NOERROR, true)
+    }
+}

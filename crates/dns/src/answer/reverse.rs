@@ -1,0 +1,54 @@
+//! Reverse look-ups: whatever type is asked, the names of the address.
+
+use super::{Answer, Reply};
+use crate::encoded::Pointer;
+use crate::naming::reverse;
+use dnswire::{Owner, Section, rcode, rtype};
+
+impl Answer<'_, '_, '_> {
+    /// Nodes' names win over services'; TTL 0, under the domain itself.
+    pub(super) fn reverse(mut self, before: usize, six: bool) -> Reply {
+        let Some(ip) = reverse::parse(&self.question.name, before, six) else {
+            return self.no_such_name();
+        };
+        let picture = self.context.picture;
+        let mut nodes = false;
+        for pointer in picture.pointers(ip) {
+            let fits = match pointer {
+                Pointer::Node(node) => {
+                    nodes = true;
+                    picture
+                        .node(node.as_str().as_bytes())
+                        .is_none_or(|node| self.put_pointer(&[&node.target]))
+                }
+                Pointer::Service(_) if nodes => break,
+                Pointer::Service(service) => self.put_service_pointer(service.as_str()),
+            };
+            if !fits {
+                self.over = true;
+                break;
+            }
+        }
+        match self.writer.count(Section::Answer) {
+            0 => self.no_such_name(),
+            _ => self.finish(rcode::NOERROR, true),
+        }
+    }
+
+    fn put_service_pointer(&mut self, service: &str) -> bool {
+        // DNS does not reach a service of another shape, so nothing points to it.
+        if service.is_empty() || service.len() > 63 || service.contains('.') {
+            return true;
+        }
+        let datacenter = &self.context.picture.datacenter;
+        let (length, dc_length) = ([service.len() as u8], [datacenter.len() as u8]);
+        self.put_pointer(&[&length, service.as_bytes(), b"\x07service", &dc_length, datacenter])
+    }
+
+    fn put_pointer(&mut self, labels: &[&[u8]]) -> bool {
+        let mut parts: [&[u8]; 6] = [&[]; 6];
+        parts[..labels.len()].copy_from_slice(labels);
+        parts[labels.len()] = &self.context.zone.domain;
+        self.writer.record(Section::Answer, Owner::Question, rtype::PTR, 0, &parts).is_ok()
+    }
+}

@@ -1,0 +1,217 @@
+//! Services: addresses, or SRV records with their glue.
+
+use super::{Answer, Detour, Reply};
+use crate::encoded::{Chunk, Family, NodeFacts, Row, ServiceRow, Target};
+use crate::pick::{Accepted, Want};
+use dnswire::{Mark, Owner, Section, rcode, rtype};
+use std::net::IpAddr;
+
+/// What an address is recognised by.
+pub(super) fn key(ip: IpAddr) -> u128 {
+    match ip {
+        // Mapped addresses (::ffff:0:0/96) are no addresses of instances.
+        IpAddr::V4(v4) => 0xFFFF_0000_0000 | u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// A record's owner, type, class, TTL and data length, the owner being a pointer.
+const FIXED: usize = 12;
+
+impl<'a> Answer<'a, '_, '_> {
+    pub(super) fn service(mut self, name: &'a [u8], tag: &[u8]) -> Result<Reply, Detour<'a>> {
+        let picture = self.context.picture;
+        let service = match picture.service(name) {
+            Some(service) => service,
+            None if picture.is_complete => return Ok(self.no_such_name()),
+            None => return Err(Detour::Service(name)),
+        };
+        let want = match self.question.qtype {
+            rtype::A => Want::V4,
+            rtype::AAAA => Want::V6,
+            rtype::ANY | rtype::TXT => Want::Ip,
+            rtype::SRV => Want::Srv,
+            rtype::CNAME => Want::Host,
+            _ => Want::Nothing,
+        };
+        let tag = (!tag.is_empty()).then(|| picture.tag(tag));
+        let selected = self.scratch.select(service, tag, want);
+        if selected.offered == 0 {
+            return Ok(self.no_such_name());
+        }
+        match want {
+            Want::V4 | Want::V6 | Want::Ip if selected.wanted > 0 => {
+                self.put_addresses(service, want);
+            }
+            // An IP address wins over a host name; there is one CNAME, at random.
+            Want::V4 | Want::V6 | Want::Ip | Want::Host if selected.hosts > 0 => {
+                self.scratch.select(service, tag, Want::Host);
+                let Some(place) = self.scratch.pick() else { return Ok(self.no_data()) };
+                if let Target::Host(host) = &place.find(service).1.target {
+                    self.put_alias(Owner::Question, host, service.ttl);
+                }
+            }
+            Want::Srv if selected.wanted > 0 => self.put_targets(service),
+            _ => return Ok(self.no_data()),
+        }
+        Ok(self.finish(rcode::NOERROR, true))
+    }
+
+    /// Each address once, at random, as many as are allowed.
+    fn put_addresses(&mut self, service: &ServiceRow, want: Want) {
+        let most = match self.context.zone.a_record_limit {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        let mut marks: [Option<Mark>; 8] = [None; 8];
+        let mut written = 0;
+        while let Some(place) = self.scratch.pick() {
+            let row = place.find(service).1;
+            let ip = match want {
+                Want::V4 => row.v4.map(IpAddr::V4),
+                Want::V6 => row.v6.map(IpAddr::V6),
+                _ => row.any(),
+            };
+            let Some(ip) = ip.filter(|ip| self.scratch.seen.insert(key(*ip))) else { continue };
+            if written == most {
+                break;
+            }
+            let mark = self.writer.mark();
+            if written == self.limit.addresses
+                || !self.put_address(Section::Answer, Owner::Question, ip, service.ttl)
+            {
+                self.over = true;
+                break;
+            }
+            if let Some(place) = marks.get_mut(written) {
+                *place = Some(mark);
+            }
+            written += 1;
+        }
+        if self.over && self.limit.is_small {
+            while written > 1 && self.writer.plain_length() > super::SMALL {
+                written -= 1;
+                let Some(Some(mark)) = marks.get(written) else { break };
+                self.writer.back_to(*mark);
+            }
+        }
+    }
+
+    /// SRV records at random, as many as fit with their glue, then the glue.
+    fn put_targets(&mut self, service: &ServiceRow) {
+        self.scratch.accepted.clear();
+        let mut glue_size = 0;
+        let mut plain = self.writer.plain_length();
+        while let Some(place) = self.scratch.pick() {
+            let (chunk, row) = place.find(service);
+            if !self.scratch.seen.insert(u128::from(row.identity)) {
+                continue;
+            }
+            let data = chunk.srv_data(row);
+            let rest =
+                if matches!(row.target, Target::Host(_)) { &[] } else { self.typed_domain() };
+            let target_at = self.writer.length() + FIXED + 6;
+            let glue = self.glue(data, row, target_at);
+            let size = FIXED + data.len() + rest.len();
+            let fits = size + glue_size + glue.size <= self.writer.room();
+            let first = self.scratch.accepted.is_empty();
+            if self.scratch.accepted.len() == self.limit.targets || !(fits || first) {
+                self.over = true;
+                break;
+            }
+            let before = self.writer.mark();
+            let parts = [data, rest];
+            let owner = Owner::Question;
+            if self.writer.record(Section::Answer, owner, rtype::SRV, service.ttl, &parts).is_err()
+            {
+                self.over = true;
+                break;
+            }
+            plain += self.question.name.wire_length() - 2 + size + glue.plain;
+            let accepted = Accepted { at: place, target_at, plain, before, glue: fits };
+            self.scratch.accepted.push(accepted);
+            glue_size += if fits { glue.size } else { 0 };
+            self.over |= !fits;
+            if !fits {
+                break;
+            }
+        }
+        self.cut_small();
+        for at in 0..self.scratch.accepted.len() {
+            let accepted = self.scratch.accepted[at];
+            let (chunk, row) = accepted.at.find(service);
+            self.put_glue(chunk, row, service.ttl, accepted);
+        }
+    }
+
+    /// A small answer that is shortened anyway must fit without compression, too.
+    fn cut_small(&mut self) {
+        if !(self.over && self.limit.is_small) {
+            return;
+        }
+        while let [_, .., last] = self.scratch.accepted[..] {
+            if last.plain <= super::SMALL {
+                break;
+            }
+            self.writer.back_to(last.before);
+            self.scratch.accepted.pop();
+        }
+    }
+
+    /// What the glue of a row costs, its target standing at `target_at`.
+    fn glue(&self, data: &[u8], row: &Row, target_at: usize) -> Glue {
+        let Some(family) = row.any else { return Glue { size: 0, plain: 0 } };
+        let domain = self.typed_domain().len();
+        let labels = data.len() - 6;
+        // A pointer, or the labels again where a pointer does not reach.
+        let earlier = |labels: usize| if target_at < 0x4000 { 2 } else { labels + 2 };
+        let address = match family {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        };
+        let mut glue =
+            Glue { size: earlier(labels) + 10 + address, plain: labels + domain + 10 + address };
+        if self.has_texts(&row.node) {
+            let node = row.node.target.len();
+            let owner = match row.target {
+                Target::Node => earlier(node),
+                _ => node + 2,
+            };
+            for text in row.node.texts() {
+                glue.size += owner + 10 + text.len();
+                glue.plain += node + domain + 10 + text.len();
+            }
+        }
+        glue
+    }
+
+    fn has_texts(&self, node: &NodeFacts) -> bool {
+        self.context.zone.adds_node_meta && !node.target.is_empty()
+    }
+
+    fn put_glue(&mut self, chunk: &Chunk, row: &Row, ttl: u32, accepted: Accepted) {
+        let domain = self.domain_at();
+        let at = accepted.target_at;
+        if let Target::Host(host) = &row.target {
+            return self.put_target(Section::Additional, host, at, 3);
+        }
+        let (Some(ip), data) = (row.any(), chunk.srv_data(row)) else { return };
+        let owner = Owner::Earlier { at, copy: &data[6..], suffix: Some(domain) };
+        self.put_address(Section::Additional, owner, ip, ttl);
+        if !accepted.glue || !self.has_texts(&row.node) {
+            return;
+        }
+        let node = &row.node;
+        let owner = match row.target {
+            Target::Node => owner,
+            _ => Owner::Prefixed(&node.target, domain),
+        };
+        self.put_texts(Section::Additional, owner, node, ttl, usize::MAX);
+    }
+}
+
+/// Bytes that glue takes, as we write it and without compression.
+struct Glue {
+    size: usize,
+    plain: usize,
+}

@@ -1,0 +1,184 @@
+//! Up to sixty-four instances of a service, encoded together.
+
+use super::NodeFacts;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// The most rows of a chunk: bits of a mask.
+pub(crate) const ROWS: usize = 64;
+
+/// One instance to be shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub node: Arc<NodeFacts>,
+    pub v4: Option<Ipv4Addr>,
+    pub v6: Option<Ipv6Addr>,
+    /// Which of the two answers who takes any.
+    pub any: Option<Family>,
+    pub target: Target,
+    /// Equal for instances that make one SRV record: same node, address and port.
+    pub identity: u64,
+    /// The instance's own address where it is not its node's: what a reverse look-up finds.
+    pub reverse: Option<IpAddr>,
+    srv: (u16, u16),
+}
+
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// What the target of a row's SRV record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// There is no address at all, so no record.
+    Nothing,
+    /// `NAME.node.DC`, to be continued by the domain.
+    Node,
+    /// `HEX.addr.DC`, to be continued by the domain.
+    Address,
+    /// A host name, whole.
+    Host(Box<[u8]>),
+}
+
+impl Row {
+    /// The address for who takes any.
+    pub fn any(&self) -> Option<IpAddr> {
+        match self.any? {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// A row on its way into a chunk.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub row: Row,
+    /// SRV data: priority, weight, port and the target's labels (the root too for a host).
+    pub srv: Vec<u8>,
+    /// Hashes of the lower-cased tags.
+    pub tags: Vec<u64>,
+}
+
+impl Draft {
+    /// A draft; `row.srv` is filled in when the chunk is made.
+    pub fn new(
+        node: &Arc<NodeFacts>,
+        addresses: &super::Addresses,
+        target: Target,
+        srv: Vec<u8>,
+    ) -> Draft {
+        let any = addresses.any.map(|ip| if ip.is_ipv4() { Family::V4 } else { Family::V6 });
+        let row = Row {
+            node: Arc::clone(node),
+            v4: addresses.v4,
+            v6: addresses.v6,
+            any,
+            target,
+            identity: 0,
+            reverse: None,
+            srv: (0, 0),
+        };
+        Draft { row, srv, tags: Vec::new() }
+    }
+}
+
+/// Rows together, with a mask for each thing that is asked of them.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    rows: Box<[Row]>,
+    bytes: Box<[u8]>,
+    /// Hash of a tag and the rows that have it, by hash.
+    tags: Box<[(u64, u64)]>,
+    pub all: u64,
+    pub v4: u64,
+    pub v6: u64,
+    /// Rows with an address of any family.
+    pub ip: u64,
+    /// Rows whose address is a host name.
+    pub host: u64,
+    /// Rows that make an SRV record.
+    pub srv: u64,
+}
+
+impl Chunk {
+    /// Makes a chunk of at most [`ROWS`] drafts.
+    pub fn new(drafts: Vec<Draft>) -> Chunk {
+        assert!((1..=ROWS).contains(&drafts.len()));
+        let mut chunk = Chunk {
+            rows: Box::default(),
+            bytes: Box::default(),
+            tags: Box::default(),
+            all: u64::MAX >> (ROWS - drafts.len()),
+            v4: 0,
+            v6: 0,
+            ip: 0,
+            host: 0,
+            srv: 0,
+        };
+        let mut bytes = Vec::with_capacity(drafts.iter().map(|draft| draft.srv.len()).sum());
+        let mut tags: Vec<(u64, u64)> = Vec::new();
+        let mut rows = Vec::with_capacity(drafts.len());
+        for (at, Draft { mut row, srv, tags: hashes }) in drafts.into_iter().enumerate() {
+            let bit = 1 << at;
+            chunk.note(&row, bit);
+            // 64 rows of at most 6 + 255 bytes: far below 65,536.
+            row.srv = (bytes.len() as u16, srv.len() as u16);
+            bytes.extend_from_slice(&srv);
+            rows.push(row);
+            tags.extend(hashes.into_iter().map(|hash| (hash, bit)));
+        }
+        tags.sort_unstable();
+        tags.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 |= next.1;
+            }
+            same
+        });
+        (chunk.rows, chunk.bytes, chunk.tags) = (rows.into(), bytes.into(), tags.into());
+        chunk
+    }
+
+    fn note(&mut self, row: &Row, bit: u64) {
+        let set = |mask: &mut u64, has: bool| *mask |= if has { bit } else { 0 };
+        set(&mut self.v4, row.v4.is_some());
+        set(&mut self.v6, row.v6.is_some());
+        set(&mut self.ip, row.any.is_some());
+        set(&mut self.host, matches!(row.target, Target::Host(_)));
+        set(&mut self.srv, row.target != Target::Nothing);
+    }
+
+    /// Its rows, by node.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The SRV data of a row of this chunk.
+    pub fn srv_data(&self, row: &Row) -> &[u8] {
+        &self.bytes[usize::from(row.srv.0)..][..usize::from(row.srv.1)]
+    }
+
+    /// The rows that have a tag, by its hash.
+    pub fn tagged(&self, tag: u64) -> u64 {
+        match self.tags.binary_search_by_key(&tag, |(hash, _)| *hash) {
+            Ok(at) => self.tags[at].1,
+            Err(_) => 0,
+        }
+    }
+
+    /// The rows again as drafts, to make another chunk of.
+    pub fn drafts(&self) -> impl Iterator<Item = Draft> {
+        self.rows.iter().enumerate().map(|(at, row)| {
+            let tags = self.tags.iter().filter(|(_, mask)| mask >> at & 1 == 1);
+            Draft {
+                row: row.clone(),
+                srv: self.srv_data(row).to_vec(),
+                tags: tags.map(|(hash, _)| *hash).collect(),
+            }
+        })
+    }
+}

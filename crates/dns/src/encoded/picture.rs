@@ -1,0 +1,441 @@
+//! All rows, immutable, and the step from one picture to the next.
+
+use super::chunk::{Draft, Target};
+use super::node::labels;
+use super::service::ServiceDraft;
+use super::{Addresses, NodeFacts, ServiceRow};
+use crate::config::Config;
+use catalog::{Authorizer, Health, Held, NodeKey, Offer, ServiceKey, Token, Touched, View};
+use foldhash::quality::RandomState;
+use imbl::shared_ptr::DefaultSharedPtr;
+use model::{Folded, Instance, Node, NodeName, Row, Tenant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+type Map<V> = imbl::GenericHashMap<Box<[u8]>, V, RandomState, DefaultSharedPtr>;
+
+/// One state of all rows. Cheap to clone: what did not change is shared.
+#[derive(Debug, Clone)]
+pub(crate) struct Picture {
+    nodes: Map<Arc<NodeEntry>>,
+    services: Map<Arc<ServiceRow>>,
+    /// The names of each address, in order, and how many rows give it that name.
+    reverse: imbl::GenericHashMap<IpAddr, Names, RandomState, DefaultSharedPtr>,
+    /// What is not here does not exist; else it is just not held.
+    pub is_complete: bool,
+    /// The datacenter that the rows are of, lower-cased.
+    pub datacenter: Box<[u8]>,
+    hasher: RandomState,
+}
+
+/// Mutated in place while a picture is made, shared after that; read without an iterator of imbl's,
+/// which would allocate.
+type Names = Arc<Vec<(Pointer, u32)>>;
+
+#[derive(Debug)]
+struct NodeEntry {
+    facts: Arc<NodeFacts>,
+    source: Arc<Row<Node>>,
+    /// The services of all its instances, in order.
+    services: Box<[Folded]>,
+}
+
+/// What a reverse look-up finds; a node's name wins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pointer {
+    Node(Folded),
+    Service(Folded),
+}
+
+/// Makes rows of what a view shows.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    config: Config,
+    datacenter: String,
+    hasher: RandomState,
+}
+
+/// A view and what may be shown of it.
+struct Source<'v> {
+    view: &'v View,
+    authorizer: Authorizer,
+}
+
+impl<'v> Source<'v> {
+    /// DNS sees what the agent's default token sees.
+    fn new(view: &'v View) -> Source<'v> {
+        Source { view, authorizer: view.authorizer(&Token::default()) }
+    }
+}
+
+/// A node's instances by service, each with what is known of the node.
+type ByService<'v> = BTreeMap<Folded, Vec<(&'v Arc<Row<Instance>>, Arc<NodeFacts>)>>;
+
+const TENANT: Tenant = Tenant::DEFAULT;
+
+/// A service that nobody can ask for: only who holds everything holds it.
+fn holds_everything(view: &View) -> bool {
+    view.service(&ServiceKey { tenant: TENANT, service: Folded::new("\0") }).is_ok()
+}
+
+fn lower(name: &Folded) -> Box<[u8]> {
+    name.as_str().as_bytes().into()
+}
+
+impl Encoder {
+    pub fn new(config: &Config, datacenter: &str) -> Encoder {
+        let (config, datacenter) = (config.clone(), datacenter.to_owned());
+        Encoder { config, datacenter, hasher: RandomState::default() }
+    }
+
+    /// A picture that holds nothing.
+    pub fn empty(&self) -> Picture {
+        Picture {
+            nodes: Map::with_hasher(self.hasher.clone()),
+            services: Map::with_hasher(self.hasher.clone()),
+            reverse: imbl::GenericHashMap::with_hasher(self.hasher.clone()),
+            is_complete: false,
+            datacenter: self.datacenter.to_ascii_lowercase().into_bytes().into(),
+            hasher: self.hasher.clone(),
+        }
+    }
+
+    /// A picture of all that a view holds, from the beginning.
+    pub fn whole(&self, view: &View) -> Picture {
+        let mut picture = self.empty();
+        picture.is_complete = holds_everything(view);
+        let source = Source::new(view);
+        let keys: Vec<ServiceKey> = match view.service_keys(TENANT) {
+            Ok(keys) => keys.cloned().collect(),
+            Err(_) => return picture,
+        };
+        let nodes = view.nodes(TENANT).map(|nodes| nodes.value).unwrap_or_default();
+        for row in nodes {
+            self.put_node(&mut picture, &source, &NodeKey::new(TENANT, &row.name), row);
+        }
+        for key in keys {
+            // What is named and not held stays to be asked for.
+            let _ = self.put_service(&mut picture, &source, &key);
+        }
+        picture
+    }
+
+    /// A picture of one service: what the slow path answers from where the table has nothing.
+    pub fn one_service(&self, view: &View, name: &str) -> Held<Picture> {
+        let mut picture = self.empty();
+        picture.is_complete = true;
+        let key = ServiceKey { tenant: TENANT, service: Folded::new(name) };
+        self.put_service(&mut picture, &Source::new(view), &key)?;
+        Ok(picture)
+    }
+
+    /// A picture of one node.
+    pub fn one_node(&self, view: &View, name: &str) -> Held<Picture> {
+        let mut picture = self.empty();
+        picture.is_complete = true;
+        let key = NodeKey { tenant: TENANT, node: Folded::new(name) };
+        if let Some(row) = view.node(&key)?.value {
+            self.put_node(&mut picture, &Source::new(view), &key, row);
+        }
+        Ok(picture)
+    }
+
+    /// The picture after a publish, which changed what was touched and nothing else.
+    pub fn next(&self, before: &Picture, view: &View, touched: &Touched) -> Picture {
+        let is_complete = holds_everything(view);
+        if touched.is_everything() || is_complete != before.is_complete {
+            return self.whole(view);
+        }
+        let mut picture = before.clone();
+        let source = Source::new(view);
+        if is_complete {
+            self.follow(&mut picture, &source, touched);
+        } else {
+            self.follow_held(&mut picture, &source, touched);
+        }
+        picture
+    }
+
+    /// On an agent: each touched service anew, as far as it is held.
+    fn follow_held(&self, picture: &mut Picture, source: &Source<'_>, touched: &Touched) {
+        for key in touched.nodes().filter(|key| key.tenant == TENANT) {
+            picture.drop_node(&key.node);
+            if let Ok(Some(row)) = source.view.node(key).map(|node| node.value) {
+                self.put_node(picture, source, key, row);
+            }
+        }
+        for key in touched.services().filter(|key| key.tenant == TENANT) {
+            picture.drop_service(&key.service);
+            let _ = self.put_service(picture, source, key);
+        }
+    }
+
+    /// On a server: the rows of touched nodes in touched services.
+    fn follow(&self, picture: &mut Picture, source: &Source<'_>, touched: &Touched) {
+        let services: BTreeSet<&Folded> =
+            touched.services().filter(|key| key.tenant == TENANT).map(|key| &key.service).collect();
+        let mut drafts: BTreeMap<Folded, ServiceDraft> = BTreeMap::new();
+        for key in touched.nodes().filter(|key| key.tenant == TENANT) {
+            let rows = self.follow_node(picture, source, key);
+            for (service, new) in rows.into_iter().filter(|(name, _)| services.contains(name)) {
+                let encoded =
+                    new.iter().filter_map(|(row, facts)| self.instance(source, facts, row));
+                let encoded = encoded.collect();
+                let draft = drafts.entry(service).or_insert_with_key(|service| {
+                    ServiceDraft::of(picture.service(service.as_str().as_bytes()))
+                });
+                draft.replace(&key.node, encoded);
+            }
+        }
+        for (service, draft) in drafts {
+            self.store_service(picture, &service, draft);
+        }
+    }
+
+    /// Brings a node up to date; gives its instances, old services of it included, by service.
+    fn follow_node<'v>(
+        &self,
+        picture: &mut Picture,
+        source: &Source<'v>,
+        key: &NodeKey,
+    ) -> ByService<'v> {
+        let before = picture.nodes.get(key.node.as_str().as_bytes()).cloned();
+        let old = before.iter().flat_map(|entry| entry.services.iter().cloned());
+        let mut rows: ByService<'v> = old.map(|service| (service, Vec::new())).collect();
+        let row = source.view.node(key).ok().and_then(|node| node.value);
+        let Some(row) = row.filter(|row| source.authorizer.node_read(row.name.as_str())) else {
+            picture.drop_node(&key.node);
+            return rows;
+        };
+        let facts = match &before {
+            Some(entry) if Arc::ptr_eq(&entry.source, row) => Arc::clone(&entry.facts),
+            _ => Arc::new(NodeFacts::new(key, row, &self.datacenter)),
+        };
+        let mut services = BTreeSet::new();
+        for instance in source.view.instances_on(key).unwrap_or_default() {
+            let service = instance.service.fold();
+            services.insert(service.clone());
+            rows.entry(service).or_default().push((instance, Arc::clone(&facts)));
+        }
+        picture.drop_node(&key.node);
+        picture.put_node(Arc::clone(row), facts, services.into_iter().collect());
+        rows
+    }
+
+    fn put_node(
+        &self,
+        picture: &mut Picture,
+        source: &Source<'_>,
+        key: &NodeKey,
+        row: &Arc<Row<Node>>,
+    ) {
+        if !source.authorizer.node_read(row.name.as_str()) {
+            return;
+        }
+        let instances = source.view.instances_on(key).unwrap_or_default();
+        let services: BTreeSet<Folded> =
+            instances.iter().map(|instance| instance.service.fold()).collect();
+        let facts = Arc::new(NodeFacts::new(key, row, &self.datacenter));
+        picture.put_node(Arc::clone(row), facts, services.into_iter().collect());
+    }
+
+    fn put_service(
+        &self,
+        picture: &mut Picture,
+        source: &Source<'_>,
+        key: &ServiceKey,
+    ) -> Held<()> {
+        let offers = source.view.service(key)?;
+        let mut nodes: BTreeMap<&NodeName, Arc<NodeFacts>> = BTreeMap::new();
+        let mut drafts = Vec::with_capacity(offers.len());
+        for Offer { node, instance } in offers {
+            if !source.authorizer.node_read(node.name.as_str()) {
+                continue;
+            }
+            let facts = nodes.entry(&node.name).or_insert_with(|| {
+                let key = NodeKey::new(TENANT, &node.name);
+                let known = picture.nodes.get(key.node.as_str().as_bytes());
+                match known.filter(|entry| Arc::ptr_eq(&entry.source, node)) {
+                    Some(entry) => Arc::clone(&entry.facts),
+                    None => Arc::new(NodeFacts::new(&key, node, &self.datacenter)),
+                }
+            });
+            drafts.extend(self.instance(source, facts, instance));
+        }
+        self.store_service(picture, &key.service, ServiceDraft::from_rows(drafts));
+        Ok(())
+    }
+
+    fn store_service(&self, picture: &mut Picture, service: &Folded, mut draft: ServiceDraft) {
+        let reverse = std::mem::take(&mut draft.reverse);
+        picture.count_reverse(Pointer::Service(service.clone()), reverse);
+        if draft.is_empty() && picture.is_complete {
+            picture.services.remove(service.as_str().as_bytes());
+            return;
+        }
+        let row = draft.finish(self.config.service_ttl(service.as_str()));
+        picture.services.insert(lower(service), Arc::new(row));
+    }
+
+    /// An instance as a row, or nothing when it is not to be shown.
+    ///
+    /// A node whose own check is critical takes out its services too, even passing ones (Consul,
+    /// "DNS: standard lookups"); the HTTP API's `passing` filter must agree.
+    fn instance(
+        &self,
+        source: &Source<'_>,
+        node: &Arc<NodeFacts>,
+        instance: &Instance,
+    ) -> Option<Draft> {
+        let health = source.view.health(TENANT, instance);
+        let shown = match health {
+            Health::Passing => true,
+            Health::Warning => !self.config.only_passing,
+            Health::Critical => false,
+        };
+        if !shown || !source.authorizer.service_read(instance.service.as_str()) {
+            return None;
+        }
+        let (own, is_given) = self.own_addresses(node, instance);
+        let is_own = own.any.is_some();
+        let reverse = own.any.filter(|ip| Some(*ip) != node.addresses.any);
+        let addresses = if is_given { own } else { own.or(&node.addresses) };
+        let target = target(node, &addresses, is_own);
+        let weight = match health {
+            Health::Passing => instance.weights.passing,
+            _ => instance.weights.warning,
+        };
+        // Consul takes any port and answers its low 16 bits.
+        let port = instance.port as u16;
+        let srv = self.srv_data(node, &target, addresses.any, weight, port);
+        let identity = self.hasher.hash_one((&node.key, &srv[4..]));
+        let mut draft = Draft::new(node, &addresses, target, srv);
+        (draft.row.identity, draft.row.reverse) = (identity, reverse);
+        draft.tags = instance.tags.iter().map(|tag| hash_tag(&self.hasher, tag)).collect();
+        Some(draft)
+    }
+
+    /// The addresses that an instance gives itself, and whether it gives one at all; without, its
+    /// node's count. One that names itself means its node, too.
+    fn own_addresses(&self, node: &NodeFacts, instance: &Instance) -> (Addresses, bool) {
+        let tagged = |tag: &str| {
+            let tagged = instance.tagged_addresses.as_ref()?.get(tag)?;
+            Some(tagged.address.as_str())
+        };
+        let (v4, v6) = (tagged("lan_ipv4"), tagged("lan_ipv6"));
+        let domain = self.config.domain.trim_end_matches('.');
+        let itself = format!("{}.service.{domain}", instance.service);
+        let address = instance.address.as_str();
+        if address.trim_end_matches('.').eq_ignore_ascii_case(&itself)
+            && node.addresses.any.is_some()
+        {
+            return (Addresses::new("", v4, v6), false);
+        }
+        (Addresses::new(address, v4, v6), !address.is_empty())
+    }
+
+    fn srv_data(
+        &self,
+        node: &NodeFacts,
+        target: &Target,
+        any: Option<IpAddr>,
+        weight: i64,
+        port: u16,
+    ) -> Vec<u8> {
+        let weight = weight.clamp(0, i64::from(u16::MAX)) as u16;
+        let mut data = vec![0, 1];
+        data.extend_from_slice(&weight.to_be_bytes());
+        data.extend_from_slice(&port.to_be_bytes());
+        match (target, any) {
+            (Target::Node, _) => data.extend_from_slice(&node.target),
+            (Target::Address, Some(ip)) => {
+                let mut label = [0; 33];
+                data.extend_from_slice(crate::naming::consul::address_label(ip, &mut label));
+                data.extend_from_slice(&labels(&["addr", &self.datacenter]));
+            }
+            (Target::Host(host), _) => data.extend_from_slice(host),
+            (Target::Nothing | Target::Address, _) => {}
+        }
+        data
+    }
+}
+
+fn target(node: &NodeFacts, addresses: &Addresses, is_own: bool) -> Target {
+    match (&addresses.host, addresses.any) {
+        (Some(host), None) => Target::Host(host.clone()),
+        (_, Some(_)) if !is_own && node.is_target => Target::Node,
+        (_, Some(_)) => Target::Address,
+        (None, None) => Target::Nothing,
+    }
+}
+
+/// Tags are compared without regard to case, by hash: the hasher's seed is this process's own.
+fn hash_tag(hasher: &RandomState, tag: &str) -> u64 {
+    hasher.hash_one(tag.to_ascii_lowercase().as_bytes())
+}
+
+impl Picture {
+    /// A service by its lower-cased name.
+    pub fn service(&self, name: &[u8]) -> Option<&ServiceRow> {
+        self.services.get(name).map(Arc::as_ref)
+    }
+
+    /// A node by its lower-cased name.
+    pub fn node(&self, name: &[u8]) -> Option<&NodeFacts> {
+        self.nodes.get(name).map(|entry| &*entry.facts)
+    }
+
+    /// What a tag, lower-cased, is found by.
+    pub fn tag(&self, tag: &[u8]) -> u64 {
+        self.hasher.hash_one(tag)
+    }
+
+    /// The names of an address, nodes before services.
+    pub fn pointers(&self, address: IpAddr) -> impl Iterator<Item = &Pointer> {
+        self.reverse.get(&address).into_iter().flat_map(|names| names.iter()).map(|(name, _)| name)
+    }
+
+    fn put_node(&mut self, source: Arc<Row<Node>>, facts: Arc<NodeFacts>, services: Box<[Folded]>) {
+        let pointer = Pointer::Node(facts.key.clone());
+        self.count_reverse(pointer, plain_address(&source).map(|ip| (ip, 1)));
+        let entry = NodeEntry { source, services, facts };
+        self.nodes.insert(lower(&entry.facts.key), Arc::new(entry));
+    }
+
+    fn drop_node(&mut self, node: &Folded) {
+        let Some(entry) = self.nodes.remove(node.as_str().as_bytes()) else { return };
+        let gone = plain_address(&entry.source).map(|ip| (ip, -1));
+        self.count_reverse(Pointer::Node(node.clone()), gone);
+    }
+
+    fn drop_service(&mut self, service: &Folded) {
+        let Some(row) = self.services.remove(service.as_str().as_bytes()) else { return };
+        let pointer = Pointer::Service(service.clone());
+        self.count_reverse(pointer, ServiceDraft::forget(&row).collect::<Vec<_>>());
+    }
+
+    fn count_reverse(&mut self, of: Pointer, by: impl IntoIterator<Item = (IpAddr, i32)>) {
+        for (ip, by) in by {
+            let names = Arc::make_mut(self.reverse.entry(ip).or_default());
+            match names.binary_search_by(|(name, _)| name.cmp(&of)) {
+                Ok(at) => {
+                    names[at].1 = names[at].1.saturating_add_signed(by);
+                    if names[at].1 == 0 {
+                        names.remove(at);
+                    }
+                }
+                Err(at) => names.insert(at, (of.clone(), u32::try_from(by).unwrap_or(0))),
+            }
+            if names.is_empty() {
+                self.reverse.remove(&ip);
+            }
+        }
+    }
+}
+
+/// The address under which reverse look-ups find a node: its own, not a tagged one.
+fn plain_address(node: &Node) -> Option<IpAddr> {
+    node.address.parse().ok()
+}

@@ -1,0 +1,123 @@
+//! TCP: pipelined questions, answered in order; silent and slow connections are closed.
+
+use crate::answer::Channel;
+use crate::meters::{Count, Tally};
+use crate::slow::Slow;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// A question over TCP is no longer than one over UDP.
+const LONGEST_QUESTION: usize = 4096;
+
+/// Answers on TCP.
+pub(crate) struct Acceptor {
+    pub slow: Arc<Slow>,
+    pub connections: Arc<Semaphore>,
+    pub idle: Duration,
+    pub tally: Arc<Tally>,
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Acceptor {
+    /// Accepts until it is stopped.
+    pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        let mut stop = self.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.take(stream),
+                Err(error) => {
+                    // Out of descriptors, most likely: others must end before one can begin.
+                    tracing::warn!(%error, "dns connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn take(self: &Arc<Self>, stream: TcpStream) {
+        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+            self.tally.count(Count::ConnectionsRefused);
+            return;
+        };
+        let acceptor = Arc::clone(self);
+        let mut stop = self.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = acceptor.converse(stream) => {
+                    if ended.is_err() {
+                        acceptor.tally.count(Count::ConnectionsDropped);
+                    }
+                }
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            drop(permit);
+        });
+    }
+
+    /// Answers one connection's questions until the other side closes it.
+    async fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        let mut reader = BufReader::with_capacity(2048, reader);
+        let mut writer = BufWriter::with_capacity(4096, writer);
+        let mut packet = Vec::new();
+        while self.in_time(receive(&mut reader, &mut packet)).await? {
+            let answered = match self.slow.try_answer(Channel::Tcp, &packet) {
+                Ok(answered) => answered,
+                Err(reason) => {
+                    self.tally.count(reason);
+                    self.slow.answer(Channel::Tcp, &packet).await
+                }
+            };
+            let Some((reply, answer)) = answered else {
+                self.tally.count(Count::Ignored);
+                continue;
+            };
+            self.tally.answered(&reply);
+            let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+            let more = !reader.buffer().is_empty();
+            self.in_time(async {
+                writer.write_all(&length.to_be_bytes()).await?;
+                writer.write_all(&answer).await?;
+                // Who sent several questions at once gets several answers at once.
+                if more { Ok(()) } else { writer.flush().await }
+            })
+            .await?;
+        }
+        self.in_time(writer.flush()).await
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        match tokio::time::timeout(self.idle, work).await {
+            Ok(done) => done,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// Reads one message; false at the end of the stream.
+async fn receive(
+    reader: &mut (impl AsyncReadExt + Unpin),
+    packet: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let mut length = [0; 2];
+    match reader.read_exact(&mut length).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        done => done?,
+    };
+    let length = usize::from(u16::from_be_bytes(length));
+    if length > LONGEST_QUESTION {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    packet.resize(length, 0);
+    reader.read_exact(packet).await?;
+    Ok(true)
+}

@@ -1,0 +1,10 @@
+//! The DNS face from outside: dialogues, recorded stories, sockets, and what it may cost.
+
+mod allocations;
+mod ask;
+mod changes;
+mod dialogue;
+mod hostile;
+mod sockets;
+mod stories;
+mod world;

@@ -253,10 +253,14 @@ async fn one_life(
     tally.snapshots += u64::from(server.status().last_snapshot_index > 0);
     tally.purges += u64::from(server.status().first_log_index > 0);
     if disk.cut_in().is_some() && matches!(ending, Ending::DiskFull { .. }) {
+        // By now the free space is asked for again.
+        SimRuntime::sleep(Duration::from_millis(50)).await;
         let probe = server.propose(command(u64::MAX)).await;
-        assert!(probe.is_err(), "a full disk took a command");
+        let why = probe.expect_err("a full disk took a command");
         let said = SimRuntime::timeout(Duration::from_secs(5), server.fatal()).await;
-        let said = said.expect("a full disk ends the process");
+        let said = said.unwrap_or_else(|_| {
+            panic!("a full disk ends the process; {why}, cut in {:?}", disk.cut_in())
+        });
         assert!(said.contains("the disk is full; make room"), "{said}");
         tally.died_full += 1;
     }

@@ -57,8 +57,8 @@ pub struct Limits {
     pub tcp_connections: usize,
     /// How long a TCP connection may be silent, or slow to take an answer; default 10 s.
     pub tcp_idle: Duration,
-    /// Questions on their way to the slow path or in it; default 1024. Beyond it they are dropped
-    /// and counted: the asker comes again.
+    /// Questions waiting for the slow path, and as many in it; default 1024. Beyond it they are
+    /// dropped and counted: the asker comes again.
     pub slow_questions: usize,
     /// How long to wait for what is not held here; default 2 s, then SERVFAIL.
     pub hold: Duration,

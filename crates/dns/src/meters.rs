@@ -76,9 +76,11 @@ pub enum Count {
     ConnectionsDropped,
     /// Times that a socket could not be read.
     ReceiveErrors,
+    /// Batches lost to a fault of ours.
+    Panics,
 }
 
-const COUNTS: [(Count, &str); 10] = [
+const COUNTS: [(Count, &str); 11] = [
     (Count::Ignored, "ignored"),
     (Count::Oversized, "oversized"),
     (Count::Unsent, "unsent"),
@@ -89,6 +91,7 @@ const COUNTS: [(Count, &str); 10] = [
     (Count::ConnectionsRefused, "connections_refused"),
     (Count::ConnectionsDropped, "connections_dropped"),
     (Count::ReceiveErrors, "receive_errors"),
+    (Count::Panics, "panics"),
 ];
 
 impl From<Reason> for Count {

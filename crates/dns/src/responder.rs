@@ -40,6 +40,11 @@ impl Responder {
         Responder { zone, table, scratch: Scratch::new() }
     }
 
+    /// Forgets what an answer may have left half done.
+    pub(crate) fn start_over(&mut self) {
+        self.scratch = Scratch::new();
+    }
+
     /// Begins a round on the newest picture.
     pub fn round(&mut self) -> Round<'_> {
         let picture = self.table.load();

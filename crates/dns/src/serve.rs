@@ -5,6 +5,7 @@ use crate::meters::{Count, Tally};
 use crate::responder::Responder;
 use crate::slow::Job;
 use net::udp::{Batch, Socket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,10 +33,23 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Answers until it is stopped.
+    ///
+    /// A thread that died would leave its socket behind, and with it its share of all questions;
+    /// so a panic costs the batch that caused it and is logged and counted.
     pub fn run(mut self) {
         if let Err(error) = net::udp::pin_to_cpu(self.nth) {
             tracing::debug!(%error, "dns thread is not pinned");
         }
+        while !self.stop.load(Ordering::Relaxed) {
+            if catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+                self.tally.count(Count::Panics);
+                tracing::error!("a dns thread panicked and goes on");
+                self.responder.start_over();
+            }
+        }
+    }
+
+    fn serve(&mut self) {
         let mut batch = Batch::new(SLOTS, LONGEST_QUESTION, LONGEST_ANSWER);
         while !self.stop.load(Ordering::Relaxed) {
             match self.socket.receive(&mut batch) {

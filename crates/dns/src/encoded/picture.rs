@@ -8,7 +8,7 @@ use crate::config::Config;
 use catalog::{Authorizer, Health, Held, NodeKey, Offer, ServiceKey, Token, Touched, View};
 use foldhash::quality::RandomState;
 use imbl::shared_ptr::DefaultSharedPtr;
-use model::{Folded, Instance, Node, NodeName, Row, Tenant};
+use model::{Folded, Instance, Node, NodeName, Phase, Row, Tenant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -290,11 +290,13 @@ impl Encoder {
         instance: &Instance,
     ) -> Option<Draft> {
         let health = source.view.health(TENANT, instance);
-        let shown = match health {
+        let is_healthy = match health {
             Health::Passing => true,
             Health::Warning => !self.config.only_passing,
             Health::Critical => false,
         };
+        // What a source says of a task that starts, leaves or is lost (law 1).
+        let shown = is_healthy && instance.phase == Phase::Running;
         if !shown || !source.authorizer.service_read(instance.service.as_str()) {
             return None;
         }

@@ -120,8 +120,12 @@ impl Held {
         self.platter.clear();
         for (path, file) in names {
             let content = &self.files[&file];
-            let torn = content.bytes.len() - content.synced;
-            let torn = if torn == 0 { 0 } else { self.dice.below(torn as u64 + 1) as usize };
+            let unsynced = content.bytes.len() - content.synced;
+            let torn = match self.dice.below(3) {
+                0 => 0,
+                1 => unsynced,
+                _ => self.dice.below(unsynced as u64 + 1) as usize,
+            };
             let mut bytes = content.bytes[..content.synced + torn].to_vec();
             if self.dice.one_in(6) {
                 // The length reached the platter, and the blocks did not.

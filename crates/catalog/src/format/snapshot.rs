@@ -102,6 +102,7 @@ pub fn read_snapshot(source: &mut dyn io::Read) -> Result<State, SnapshotError> 
             loader.load(table, &mut records).map_err(|fault| fault.of(WHAT))?;
             loader.records += 1;
         }
+        loader.restore_frame();
         if table == Table::End {
             frames.end()?;
             return Ok(loader.state);
@@ -118,6 +119,8 @@ struct Loader {
     table: Table,
     records: u64,
     headed: bool,
+    /// The rows of the frame at hand.
+    frame: Vec<Before>,
     /// The entry of history whose rows are being read, and how many it should have.
     past: Option<(Index, HistoryEntry, u64)>,
 }
@@ -136,9 +139,27 @@ impl Loader {
             _ => {
                 let mut row = row_of(table, next_record(records)?, &mut self.owners)?;
                 self.share_tags(&mut row);
-                self.state.restore(row);
+                self.frame.push(row);
                 Ok(())
             }
+        }
+    }
+
+    /// Puts the rows of a frame: every other one, then those in between.
+    ///
+    /// A B-tree that grows in order splits each full leaf and leaves two halves for ever; this way
+    /// the second round fills them up, which saves a quarter of a state's memory.
+    fn restore_frame(&mut self) {
+        let mut between = Vec::with_capacity(self.frame.len() / 2);
+        for (number, row) in self.frame.drain(..).enumerate() {
+            if number % 2 == 0 {
+                self.state.restore(row);
+            } else {
+                between.push(row);
+            }
+        }
+        for row in between {
+            self.state.restore(row);
         }
     }
 

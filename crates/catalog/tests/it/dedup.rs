@@ -1,0 +1,118 @@
+//! Law 6: a request that is repeated is applied once and has its first outcome.
+
+use crate::bytes::{load, save};
+use catalog::{
+    Claim, Command, Entry, KvCondition, KvRowKey, KvWrite, Outcome, REQUEST_WINDOW, REQUESTS_KEPT,
+    Refusal, Reply, View, apply,
+};
+use model::{
+    Author, Index, Instance, InstanceId, KvKey, Node, NodeName, Owner, RequestKey, Session, Tenant,
+    Timestamp,
+};
+use uuid::Uuid;
+
+fn entry(time: u64, sequence: u64, command: Command) -> Entry {
+    Entry {
+        time: Timestamp(time),
+        author: Author::default(),
+        owner: Owner::http(),
+        claim: Claim::Explicit,
+        tenant: Tenant::DEFAULT,
+        request: Some(RequestKey { client: Uuid::from_u128(1), sequence }),
+        commands: vec![command],
+    }
+}
+
+fn put(key: &[u8], condition: KvCondition) -> Command {
+    Command::KvPut(KvWrite { key: KvKey::new(key), value: b"v"[..].into(), flags: 0, condition })
+}
+
+fn step(view: &View, entry: Entry) -> (View, Outcome) {
+    let index = Index(view.index().0 + 1);
+    let mut applied = apply(view, [(index, entry)]);
+    (applied.view, applied.outcomes.remove(0))
+}
+
+const SESSION: Uuid = Uuid::from_u128(9);
+
+/// A view with a node and a session.
+fn prepared() -> View {
+    let node = Node { name: NodeName::from("n1"), ..Node::default() };
+    let session = Session { id: SESSION, node: NodeName::from("n1"), ..Session::default() };
+    let view = step(&View::default(), entry(1, 1, Command::PutNode(node))).0;
+    step(&view, entry(1, 2, Command::CreateSession(Box::new(session)))).0
+}
+
+/// Sends a command twice as one request, with a snapshot in between, after which others wrote too.
+#[track_caller]
+fn check(command: Command, expected: Outcome) {
+    let (view, first) = step(&prepared(), entry(10, 77, command.clone()));
+    assert_eq!(first, expected);
+    let (view, _) = step(&view, entry(11, 78, put(b"other", KvCondition::Always)));
+    let restored = View::default().replaced_by(load(&save(&view)).expect("read"));
+    for view in [view, restored] {
+        let (after, again) = step(&view, entry(12, 77, command.clone()));
+        assert_eq!(again, expected, "the repetition has the first outcome");
+        assert_eq!(after.tables(), view.tables(), "and changes nothing");
+    }
+}
+
+#[test]
+fn a_repetition_has_the_first_outcome_and_changes_nothing() {
+    let done = || Outcome::Done(vec![Reply::Done]);
+    let instance =
+        Instance { node: NodeName::from("n1"), id: InstanceId::from("web"), ..Instance::default() };
+    check(put(b"k", KvCondition::Unchanged(Index(0))), done());
+    check(put(b"k", KvCondition::Unchanged(Index(5))), Outcome::Done(vec![Reply::ConditionFailed]));
+    check(put(b"k", KvCondition::Acquire(SESSION)), done());
+    check(put(b"k", KvCondition::Release(SESSION)), Outcome::Done(vec![Reply::ConditionFailed]));
+    check(Command::PutInstance(Box::new(instance.clone())), done());
+    check(Command::KvDelete(KvKey::new(b"k"), None), done());
+    let nowhere = Instance { node: NodeName::from("n2"), ..instance };
+    let refused = Refusal::MissingNode(NodeName::from("n2"));
+    check(Command::PutInstance(Box::new(nowhere)), Outcome::Refused(refused));
+}
+
+#[test]
+fn a_repeated_cas_does_not_undo_what_came_between() {
+    let cas = put(b"k", KvCondition::Unchanged(Index(0)));
+    let view = step(&prepared(), entry(10, 50, cas.clone())).0;
+    let view = step(&view, entry(10, 51, Command::KvDelete(KvKey::new(b"k"), None))).0;
+    let (view, again) = step(&view, entry(10, 50, cas));
+    assert_eq!(again, Outcome::Done(vec![Reply::Done]));
+    let key = KvRowKey::new(Tenant::DEFAULT, b"k");
+    assert!(view.kv(&key).expect("held").value.is_none(), "it was not written a second time");
+}
+
+#[test]
+fn the_same_number_of_another_client_is_another_request() {
+    let view = step(&prepared(), entry(10, 50, put(b"k", KvCondition::Unchanged(Index(0))))).0;
+    let mut other = entry(10, 50, put(b"k", KvCondition::Unchanged(Index(0))));
+    other.request = Some(RequestKey { client: Uuid::from_u128(2), sequence: 50 });
+    assert_eq!(step(&view, other).1, Outcome::Done(vec![Reply::ConditionFailed]));
+}
+
+#[test]
+fn a_request_is_forgotten_after_the_window() {
+    let cas = || put(b"k", KvCondition::Unchanged(Index(0)));
+    let view = step(&prepared(), entry(10, 50, cas())).0;
+    let within = step(&view, entry(10 + REQUEST_WINDOW - 1, 50, cas())).1;
+    assert_eq!(within, Outcome::Done(vec![Reply::Done]));
+    let after = step(&view, entry(10 + REQUEST_WINDOW, 50, cas())).1;
+    assert_eq!(after, Outcome::Done(vec![Reply::ConditionFailed]));
+}
+
+#[test]
+fn only_so_many_requests_are_kept() {
+    let first = entry(10, 1_000_000, put(b"k", KvCondition::Unchanged(Index(0))));
+    let view = step(&prepared(), first.clone()).0;
+    let filler = |n: usize| {
+        let delete = Command::KvDelete(KvKey::new(b"absent"), None);
+        (Index(100 + n as u64), entry(10, 2_000_000 + n as u64, delete))
+    };
+    let full = apply(&view, (0..REQUESTS_KEPT - 1).map(filler)).view;
+    assert_eq!(step(&full, first.clone()).1, Outcome::Done(vec![Reply::Done]), "still kept");
+    let fuller = apply(&view, (0..REQUESTS_KEPT + 4).map(filler)).view;
+    let forgotten = step(&fuller, first).1;
+    assert_eq!(forgotten, Outcome::Done(vec![Reply::ConditionFailed]), "the oldest goes first");
+}

@@ -1,0 +1,215 @@
+//! One full sample of everything that stands in the log: every command with every field set.
+
+use catalog::{
+    Claim, Command, Entry, HistoryLimits, KvCondition, KvWrite, Outcome, Refusal, Reply,
+};
+use model::{
+    Author, Behavior, Check, CheckDefinition, CheckId, Door, FaceNames, Index, Instance,
+    InstanceId, KvKey, Locality, Nanos, Node, NodeName, Opaque, Owner, Phase, RequestKey,
+    ServiceAddress, ServiceCheck, ServiceName, Session, Status, Tenant, Text, TextMap, Timestamp,
+    Weights,
+};
+use uuid::Uuid;
+
+pub const NODE_ID: Uuid = Uuid::from_u128(0x11111111_2222_3333_4444_555555555555);
+pub const SESSION: Uuid = Uuid::from_u128(0xaaaaaaaa_bbbb_cccc_dddd_eeeeeeeeeeee);
+
+pub fn entry(commands: Vec<Command>) -> Entry {
+    Entry {
+        time: Timestamp(1_700_000_000_000),
+        author: Author {
+            actor: Text::new("agent/n1"),
+            door: Door::Agent,
+            remote: Text::new("10.0.0.9:51234"),
+            request: Text::new("0123456789abcdef"),
+        },
+        owner: Owner::new("agent/n1"),
+        claim: Claim::Reconcile,
+        tenant: Tenant(3),
+        request: Some(RequestKey { client: Uuid::from_u128(7), sequence: 42 }),
+        commands,
+    }
+}
+
+fn text_map(pairs: &[(&str, &str)]) -> TextMap {
+    pairs.iter().map(|(key, value)| (Text::new(key), Text::new(value))).collect()
+}
+
+fn locality() -> Option<Box<Locality>> {
+    let (region, zone) = (Text::new("eu-west-1"), Text::new("eu-west-1b"));
+    Some(Box::new(Locality { region, availability_zone: zone }))
+}
+
+pub fn node() -> Node {
+    Node {
+        name: NodeName::from("Node-1"),
+        id: Some(NODE_ID),
+        address: Text::new("10.0.0.1"),
+        tagged_addresses: Some(text_map(&[("lan", "10.0.0.1"), ("wan", "192.0.2.1")])),
+        meta: Some(text_map(&[("rack", "r1"), ("empty", "")])),
+        locality: locality(),
+    }
+}
+
+pub fn instance() -> Instance {
+    let address = |address, port| ServiceAddress { address: Text::new(address), port };
+    let tagged = [("lan", address("10.0.0.2", 8080)), ("wan", address("192.0.2.2", 80))];
+    Instance {
+        node: NodeName::from("Node-1"),
+        id: InstanceId::from("web-1"),
+        service: ServiceName::from("Web"),
+        kind: Text::new("connect-proxy"),
+        tags: [Text::new("v1"), Text::new("a tag that is too long to stay inline")].into(),
+        address: Text::new("10.0.0.2"),
+        tagged_addresses: Some(tagged.map(|(tag, address)| (Text::new(tag), address)).into()),
+        meta: Some(text_map(&[("version", "1.2.3")])),
+        port: -1,
+        socket_path: Text::new("/run/web.sock"),
+        weights: Weights { passing: 10, warning: -1 },
+        enable_tag_override: true,
+        locality: locality(),
+        proxy: Some(Opaque(r#"{"Mode":"direct"}"#.into())),
+        connect: Some(Opaque("{}".into())),
+        phase: Phase::Draining,
+        names: Some(Box::new(FaceNames {
+            mesos_task: Some(Text::new("task")),
+            mesos_framework: Some(Text::new("marathon")),
+            cloud_map_namespace: Some(Text::new("example.local")),
+            cloud_map_service: Some(Text::new("web")),
+        })),
+    }
+}
+
+pub fn definition() -> CheckDefinition {
+    CheckDefinition {
+        http: Text::new("https://10.0.0.2:8080/health"),
+        tls_server_name: Text::new("web.example"),
+        tls_skip_verify: true,
+        header: [(Text::new("X-A"), vec![Text::new("1"), Text::new("2")])].into(),
+        method: Text::new("POST"),
+        body: Text::new("ping"),
+        disable_redirects: true,
+        tcp: Text::new("10.0.0.2:1"),
+        tcp_use_tls: true,
+        udp: Text::new("10.0.0.2:2"),
+        h2ping: Text::new("10.0.0.2:3"),
+        h2ping_use_tls: true,
+        os_service: Text::new("nginx.service"),
+        interval: Nanos::seconds(10),
+        output_max_size: 4096,
+        timeout: Nanos::seconds(2),
+        deregister_critical_service_after: Nanos::seconds(90),
+        script_args: vec![Text::new("/bin/true"), Text::new("-x")],
+        docker_container_id: Text::new("c0ffee"),
+        shell: Text::new("/bin/sh"),
+        grpc: Text::new("10.0.0.2:4/web"),
+        grpc_use_tls: true,
+        alias_node: Text::new("other"),
+        alias_service: Text::new("other-1"),
+        ttl: Nanos::seconds(30),
+        success_before_passing: 1,
+        failures_before_warning: 2,
+        failures_before_critical: 3,
+    }
+}
+
+pub fn check() -> Check {
+    Check {
+        node: NodeName::from("Node-1"),
+        id: CheckId::from("Web-Http"),
+        name: Text::new("answers over HTTP"),
+        status: Status::Other(Text::new("odd")),
+        notes: Text::new("call Anna"),
+        output: Text::new("HTTP GET: 200 OK"),
+        instance: InstanceId::from("web-1"),
+        service: ServiceName::from("Web"),
+        service_tags: [Text::new("v1")].into(),
+        kind: Text::new("http"),
+        interval: Text::new("10s"),
+        timeout: Text::new("2s"),
+        exposed_port: 21500,
+        definition: Some(Box::new(definition())),
+    }
+}
+
+pub fn session() -> Session {
+    let service_check = |id| ServiceCheck { id: CheckId::from(id), namespace: Text::new("ns") };
+    Session {
+        id: SESSION,
+        name: Text::new("leader election"),
+        node: NodeName::from("Node-1"),
+        lock_delay: Nanos::seconds(15),
+        behavior: Behavior::Delete,
+        ttl: Text::new("30s"),
+        ttl_nanos: Nanos::seconds(30),
+        node_checks: vec![CheckId::from("serfHealth")],
+        service_checks: Some(vec![service_check("web-http")]),
+    }
+}
+
+fn kv(condition: KvCondition) -> Command {
+    let value = [0, 255, b'v'].into();
+    Command::KvPut(KvWrite { key: KvKey::new(b"a/\xff"), value, flags: u64::MAX, condition })
+}
+
+/// Every command, by the name of its golden file.
+pub fn commands() -> Vec<(&'static str, Command)> {
+    let limits = HistoryLimits { entries: 1, bytes: 2, age_ms: 3 };
+    let name = NodeName::from("Node-1");
+    vec![
+        ("put-node", Command::PutNode(node())),
+        ("ensure-node", Command::EnsureNode(name.clone())),
+        ("put-instance", Command::PutInstance(Box::new(instance()))),
+        ("put-check", Command::PutCheck(Box::new(check()))),
+        ("remove-node", Command::RemoveNode(name.clone())),
+        ("remove-instance", Command::RemoveInstance(name.clone(), InstanceId::from("web-1"))),
+        ("remove-check", Command::RemoveCheck(name, CheckId::from("web-http"))),
+        ("kv-put-always", kv(KvCondition::Always)),
+        ("kv-put-unchanged", kv(KvCondition::Unchanged(Index(0)))),
+        ("kv-put-acquire", kv(KvCondition::Acquire(SESSION))),
+        ("kv-put-release", kv(KvCondition::Release(SESSION))),
+        ("kv-delete", Command::KvDelete(KvKey::new(b"a"), None)),
+        ("kv-delete-unchanged", Command::KvDelete(KvKey::new(b"a"), Some(Index(0)))),
+        ("kv-delete-tree", Command::KvDeleteTree(KvKey::new(b"a/"))),
+        ("create-session", Command::CreateSession(Box::new(session()))),
+        ("destroy-session", Command::DestroySession(SESSION)),
+        ("expire-session", Command::ExpireSession(SESSION)),
+        ("reap-tombstones", Command::ReapTombstones(Index(17))),
+        ("set-history-limits", Command::SetHistoryLimits(limits)),
+    ]
+}
+
+/// Every outcome.
+pub fn outcomes() -> Vec<Outcome> {
+    let name = NodeName::from("Node-1");
+    let refusals = [
+        Refusal::NodeNameReserved {
+            id: NODE_ID,
+            name: name.clone(),
+            renames: Some(Text::new("10.0.0.1")),
+            holder: Some(SESSION),
+            holder_name: NodeName::from("node-1"),
+            address: Text::new("10.0.0.2"),
+        },
+        Refusal::NodeNameReserved {
+            id: NODE_ID,
+            name: name.clone(),
+            renames: None,
+            holder: None,
+            holder_name: NodeName::from("node-1"),
+            address: Text::default(),
+        },
+        Refusal::MissingNode(name),
+        Refusal::MissingInstance {
+            instance: InstanceId::from("web-1"),
+            check: CheckId::from("web-http"),
+        },
+        Refusal::SessionWithoutNode,
+        Refusal::SessionWithoutCheck(CheckId::from("web-http")),
+        Refusal::SessionCheckCritical(CheckId::from("web-http")),
+        Refusal::InvalidSession(SESSION),
+        Refusal::OwnedByOther { what: "node n1".to_owned(), owner: Owner::leader() },
+    ];
+    let done = Outcome::Done(vec![Reply::Done, Reply::ConditionFailed, Reply::Done]);
+    refusals.into_iter().map(Outcome::Refused).chain([done, Outcome::Done(Vec::new())]).collect()
+}

@@ -136,7 +136,7 @@ pub fn format(nanos: i64) -> String {
     if n < 1_000_000_000 {
         let (unit, scale) = match n {
             ..1_000 => ("ns", 1),
-            ..1_000_000 => ("µs", 1_000),
+            1_000..1_000_000 => ("µs", 1_000),
             _ => ("ms", 1_000_000),
         };
         return format!("{sign}{}{unit}", decimal(n, scale));

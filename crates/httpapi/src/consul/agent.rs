@@ -1,0 +1,227 @@
+//! `/v1/agent/`: this node's own registrations.
+//!
+//! Writes go to the agent's own store, which answers when it is synced. Source: `consul-http.md` §3.
+
+use super::checks::{Definition, Given};
+use super::error::Problem;
+use super::json::{Place, members};
+use super::params;
+use super::services::agent_service;
+use super::shapes::{AgentService, CheckShape};
+use crate::answer::{Answer, json};
+use crate::call::Call;
+use catalog::Authorizer;
+use http::header::{HeaderName, HeaderValue};
+use model::{Check, CheckId, Instance, InstanceId, Status, Text};
+use seams::{ExistingChecks, RegisterError};
+use std::collections::BTreeMap;
+
+const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
+
+/// `PUT service/register`.
+pub async fn register(mut call: Call) -> Result<Answer, Problem> {
+    let body = call.json().await?;
+    let mut registration = agent_service(&body)?;
+    let authorizer = call.authorizer();
+    let name = registration.instance.service.as_str();
+    Problem::unless(authorizer.service_write(name), "service:write", name)?;
+    let node = call.context.identity.node_name.clone();
+    registration.instance.node = node.clone();
+    for check in &mut registration.checks {
+        check.node = node.clone();
+    }
+    let existing = match call.query.first("replace-existing-checks") {
+        Some("" | "true") => ExistingChecks::Replace,
+        _ => ExistingChecks::Keep,
+    };
+    call.context.registrar.register(registration, existing, call.author()).await?;
+    Ok(Answer::empty())
+}
+
+fn find_instance(call: &Call, id: &str) -> Option<Instance> {
+    let id = InstanceId::from(id).fold();
+    call.context.registrar.instances().into_iter().find(|instance| instance.id.fold() == id)
+}
+
+fn find_check(call: &Call, id: &str) -> Option<Check> {
+    let id = CheckId::from(id).fold();
+    call.context.registrar.checks().into_iter().find(|check| check.id.fold() == id)
+}
+
+/// `PUT service/deregister/:id`.
+pub async fn deregister(call: Call) -> Result<Answer, Problem> {
+    let id = call.name();
+    let unknown = || RegisterError::UnknownInstance(id.clone());
+    let instance = find_instance(&call, &id);
+    let name = instance.as_ref().map_or(id.as_str(), |instance| instance.service.as_str());
+    Problem::unless(call.authorizer().service_write(name), "service:write", name)?;
+    let instance = instance.as_ref().ok_or_else(unknown)?;
+    call.context.registrar.deregister(instance.id.clone(), call.author()).await?;
+    Ok(Answer::empty())
+}
+
+/// `PUT check/register`.
+pub async fn register_check(mut call: Call) -> Result<Answer, Problem> {
+    let body = call.json().await?;
+    let definition = Definition::read(&body, Given::Alone, &Place::root("").inside("Alias", ""))?;
+    if definition.name.is_empty() {
+        return Err(Problem::bad("Missing check name"));
+    }
+    if !definition.has_known_status() {
+        return Err(Problem::bad("Bad check status"));
+    }
+    definition.validate()?;
+    let instance = match definition.instance.as_str() {
+        "" => None,
+        id => {
+            let absent =
+                || Problem::Absent(format!("ServiceID {} does not exist", lang::quote(id)));
+            Some(find_instance(&call, id).ok_or_else(absent)?)
+        }
+    };
+    allow_check(&call, &call.authorizer(), instance.as_ref().map(|is| is.service.as_str()))?;
+    let name = definition.name.clone();
+    let id = if definition.id.is_empty() { name.clone() } else { definition.id.clone() };
+    let mut check = definition.into_check(id, name, Given::Alone);
+    check.node = call.context.identity.node_name.clone();
+    if let Some(instance) = instance {
+        check.instance = instance.id;
+        check.service = instance.service;
+        check.service_tags = instance.tags;
+    }
+    call.context.registrar.register_check(check, call.author()).await?;
+    Ok(Answer::empty())
+}
+
+fn allow_check(call: &Call, authorizer: &Authorizer, service: Option<&str>) -> Result<(), Problem> {
+    match service.filter(|service| !service.is_empty()) {
+        Some(name) => Problem::unless(authorizer.service_write(name), "service:write", name),
+        None => {
+            let node = call.context.identity.node_name.as_str();
+            Problem::unless(authorizer.node_write(node), "node:write", node)
+        }
+    }
+}
+
+/// The check that a call names, if there is one and the caller may change it.
+fn known_check(call: &Call) -> Result<CheckId, Problem> {
+    let id = call.name();
+    let check = find_check(call, &id);
+    let service = check.as_ref().map(|check| check.service.as_str());
+    allow_check(call, &call.authorizer(), service)?;
+    check.map(|check| check.id).ok_or_else(|| RegisterError::UnknownCheck(id).into())
+}
+
+/// `PUT check/deregister/:id`.
+pub async fn deregister_check(call: Call) -> Result<Answer, Problem> {
+    let id = known_check(&call)?;
+    call.context.registrar.deregister_check(id, call.author()).await?;
+    Ok(Answer::empty())
+}
+
+/// `PUT check/pass/:id`.
+pub async fn pass(call: Call) -> Result<Answer, Problem> {
+    observe(call, Status::Passing).await
+}
+
+/// `PUT check/warn/:id`.
+pub async fn warn(call: Call) -> Result<Answer, Problem> {
+    observe(call, Status::Warning).await
+}
+
+/// `PUT check/fail/:id`.
+pub async fn fail(call: Call) -> Result<Answer, Problem> {
+    observe(call, Status::Critical).await
+}
+
+async fn observe(call: Call, status: Status) -> Result<Answer, Problem> {
+    let id = known_check(&call)?;
+    let note = call.query.first("note").unwrap_or_default().to_owned();
+    call.context.registrar.observe(id, status, note).await?;
+    Ok(Answer::empty())
+}
+
+/// `PUT check/update/:id`: a status and an output in the body.
+pub async fn update(mut call: Call) -> Result<Answer, Problem> {
+    let body = call.json().await?;
+    let place = Place::root("checkUpdate");
+    let (mut status, mut output) = (Text::default(), Text::default());
+    members(&body, "agent.checkUpdate", true, &mut |key, value| {
+        match key {
+            "status" => place.text("Status", value, &mut status)?,
+            "output" => place.text("Output", value, &mut output)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let status = match Status::parse(&status) {
+        Status::Other(text) => {
+            return Err(Problem::Bad(format!("Invalid check status: '{text}'")));
+        }
+        status => status,
+    };
+    let id = known_check(&call)?;
+    call.context.registrar.observe(id, status, output.into()).await?;
+    Ok(Answer::empty())
+}
+
+/// `GET services`: what is registered here, by id.
+pub async fn services(call: Call) -> Result<Answer, Problem> {
+    params::no_filter(&call.query)?;
+    let authorizer = call.authorizer();
+    let instances = call.context.registrar.instances();
+    let shown: BTreeMap<&str, AgentService<'_>> = instances
+        .iter()
+        .filter(|instance| authorizer.service_read(instance.service.as_str()))
+        .map(|instance| (instance.id.as_str(), agent_service_shape(&call, instance, None)))
+        .collect();
+    Ok(Answer::json(&shown))
+}
+
+fn agent_service_shape<'c>(
+    call: &'c Call,
+    instance: &'c Instance,
+    hash: Option<&'c str>,
+) -> AgentService<'c> {
+    AgentService { instance, datacenter: &call.context.identity.datacenter, hash }
+}
+
+/// `GET service/:id`.
+pub async fn service(call: Call) -> Result<Answer, Problem> {
+    let id = call.name();
+    let authorizer = call.authorizer();
+    let instance = find_instance(&call, &id);
+    let name = instance.as_ref().map_or(id.as_str(), |instance| instance.service.as_str());
+    Problem::unless(authorizer.service_read(name), "service:read", name)?;
+    let Some(instance) = instance else {
+        return Err(Problem::Absent(format!("unknown service ID: {id}")));
+    };
+    let hash = hash(&json(&agent_service_shape(&call, &instance, None)));
+    let header = HeaderValue::from_str(&hash).expect("hexadecimal digits are a header");
+    let answer = Answer::json(&agent_service_shape(&call, &instance, Some(&hash)));
+    Ok(answer.with(CONTENT_HASH, header))
+}
+
+/// A short hash that differs when the bytes do: FNV-1a. Whoever forges one fools only himself.
+fn hash(bytes: &[u8]) -> String {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+/// `GET checks`: the checks registered here, by id.
+pub async fn checks(call: Call) -> Result<Answer, Problem> {
+    params::no_filter(&call.query)?;
+    let authorizer = call.authorizer();
+    let node = call.context.identity.node_name.as_str();
+    let checks = call.context.registrar.checks();
+    let seen = |check: &&Check| match check.service.as_str() {
+        "" => authorizer.node_read(node),
+        service => authorizer.service_read(service),
+    };
+    let shown: BTreeMap<&str, CheckShape<'_>> = checks
+        .iter()
+        .filter(seen)
+        .map(|check| (check.id.as_str(), CheckShape { check, indexes: (0, 0), definition: false }))
+        .collect();
+    Ok(Answer::json(&shown))
+}

@@ -1,0 +1,241 @@
+//! Reads, and waiting for them to change (law 2).
+//!
+//! A read names the keys its answer is made of. Asked with an index that is not older than its own,
+//! it waits for a touch of those keys, is evaluated again, and is answered only if its result differs;
+//! at the end of its time the last result goes out again with the index it had.
+
+use super::error::{Problem, Stop};
+use super::params::ReadOptions;
+use crate::answer::{Answer, Content};
+use crate::call::Call;
+use bytes::Bytes;
+use catalog::{Authorizer, View, Watch};
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
+use model::{Index, Tenant};
+use seams::{ReadError, Reader};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+/// What a read sees.
+pub struct Scene<'c> {
+    /// The catalog at one index.
+    pub view: &'c View,
+    /// What the caller may see of it.
+    pub auth: &'c Authorizer,
+    /// What was asked.
+    pub call: &'c Call,
+}
+
+impl Scene<'_> {
+    /// Whose rows.
+    pub fn tenant(&self) -> Tenant {
+        self.auth.tenant()
+    }
+
+    /// What follows the route's prefix; refused with `Missing WHAT` where it is empty.
+    pub fn name(&self, what: &str) -> Result<String, Problem> {
+        match self.call.name() {
+            name if name.is_empty() => Err(Problem::Bad(format!("Missing {what}"))),
+            name => Ok(name),
+        }
+    }
+}
+
+/// What a read found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its answer.
+    pub body: Body,
+    /// The index of its last change.
+    pub index: Index,
+    /// What to wait for.
+    pub watches: Vec<Watch>,
+    /// Whether rows were left out that the caller may not see.
+    pub filtered: bool,
+}
+
+/// The answer of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// 200 with JSON.
+    Json(Bytes),
+    /// 200 with a value as it is, which a browser must not take for a page.
+    Raw(Bytes),
+    /// 404 without a body.
+    Absent,
+}
+
+/// A read as a row of the route table has it.
+#[derive(Clone, Copy)]
+pub struct ReadDoor {
+    /// The read itself: no clock, no lock, no waiting.
+    pub evaluate: fn(&Scene) -> Result<Found, Stop>,
+    /// Which headers it has.
+    pub family: Family,
+}
+
+/// Which headers the answers of a read have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Catalog and health: the consistency is told.
+    Catalog,
+    /// `health/service`: as above, and answered by Consul's streaming backend when it blocks, which
+    /// knows no leader; clients see that, so it is kept.
+    Streamed,
+    /// Keys: an error tells no index.
+    Kv,
+    /// Everything else.
+    Plain,
+}
+
+/// How often in a row something may be found missing and be obtained.
+const MOST_HOLDS: usize = 64;
+
+/// Answers a read, waiting if that is asked.
+pub async fn answer(call: &Call, door: &ReadDoor) -> Answer {
+    let options = match ReadOptions::parse(call) {
+        Ok(options) => options,
+        Err(problem) => return problem.answer(),
+    };
+    let asked = Asked { call, door, options: &options };
+    let doors = match call.doors() {
+        Ok(doors) => doors,
+        Err(problem) => return asked.failed(&problem, None),
+    };
+    match asked.wait(&*doors.reader).await {
+        Ok(found) => asked.found(found, &*doors.reader),
+        Err(problem) => asked.failed(&problem, Some(&*doors.reader)),
+    }
+}
+
+struct Asked<'c> {
+    call: &'c Call,
+    door: &'c ReadDoor,
+    options: &'c ReadOptions,
+}
+
+impl Asked<'_> {
+    async fn wait(&self, reader: &dyn Reader) -> Result<Found, Problem> {
+        let mut first = self.look(reader).await?;
+        if self.options.index == 0 || first.index.0 > self.options.index {
+            return Ok(first);
+        }
+        let deadline = Instant::now() + self.options.wait + jitter(self.options.wait);
+        loop {
+            // Subscribe, look, sleep: so no change falls between.
+            let subscription = reader.subscribe(&first.watches);
+            loop {
+                let now = self.look(reader).await?;
+                if self.is_news(&first, &now) {
+                    return Ok(now);
+                }
+                if now.watches != first.watches {
+                    first.watches = now.watches;
+                    break;
+                }
+                tokio::select! {
+                    () = subscription.changed() => {}
+                    () = sleep_until(deadline) => return Ok(first),
+                    () = self.call.ending.cancelled() => return Err(ReadError::Stopped.into()),
+                }
+            }
+        }
+    }
+
+    /// An index from the future is waited out: the client has seen another history.
+    fn is_news(&self, before: &Found, now: &Found) -> bool {
+        now.body != before.body && now.index.0 >= self.options.index
+    }
+
+    /// Evaluates the read on a view as fresh as was asked, obtaining what is not held here.
+    async fn look(&self, reader: &dyn Reader) -> Result<Found, Problem> {
+        let mut view: Arc<View> = match self.options.consistency {
+            None => reader.view(),
+            Some(consistency) => reader.current(consistency).await?,
+        };
+        let limit = self.call.context.settings.hold_limit;
+        let mut held = 0;
+        loop {
+            let interest = match self.evaluate(&view) {
+                Ok(found) => return Ok(found),
+                Err(Stop::Problem(problem)) => return Err(problem),
+                Err(Stop::NotHeld(not_held)) => not_held.0,
+            };
+            held += 1;
+            if held > MOST_HOLDS {
+                return Err(ReadError::NotHeld(interest).into());
+            }
+            view = reader.hold(interest, limit).await?;
+        }
+    }
+
+    fn evaluate(&self, view: &View) -> Result<Found, Stop> {
+        let auth = view.authorizer(&self.call.token);
+        let scene = Scene { view, auth: &auth, call: self.call };
+        (self.door.evaluate)(&scene)
+    }
+
+    /// Whether Consul would answer this from its streaming backend.
+    fn streams(&self) -> bool {
+        self.door.family == Family::Streamed && (self.options.index > 0 || self.options.cached)
+    }
+
+    fn found(&self, found: Found, reader: &dyn Reader) -> Answer {
+        let answer = match found.body {
+            Body::Json(json) => Answer::new(StatusCode::OK, Content::Json(json)),
+            Body::Raw(value) => Answer::new(StatusCode::OK, Content::Typed("text/plain", value))
+                .with(name("x-content-type-options"), HeaderValue::from_static("nosniff"))
+                .with(name("content-security-policy"), HeaderValue::from_static("sandbox")),
+            Body::Absent => Answer::new(StatusCode::NOT_FOUND, Content::Nothing),
+        };
+        let mut answer = self.with_meta(answer, found.index, Some(reader));
+        if matches!(self.door.family, Family::Catalog | Family::Streamed) {
+            let word = HeaderValue::from_static(self.options.word());
+            answer = answer.with(name("x-consul-effective-consistency"), word);
+        }
+        if found.filtered && !self.call.token.is_anonymous() {
+            let header = name("x-consul-results-filtered-by-acls");
+            answer = answer.with(header, HeaderValue::from_static("true"));
+        }
+        answer
+    }
+
+    /// An error; most reads tell of an index even then, since clients look for one.
+    fn failed(&self, problem: &Problem, reader: Option<&dyn Reader>) -> Answer {
+        let tells = matches!(self.door.family, Family::Catalog | Family::Plain);
+        match problem {
+            Problem::Bad(_) => problem.answer(),
+            _ if tells => self.with_meta(problem.answer(), Index(1), reader),
+            _ => problem.answer(),
+        }
+    }
+
+    fn with_meta(&self, answer: Answer, index: Index, reader: Option<&dyn Reader>) -> Answer {
+        let leadership = reader.map(Reader::leadership).unwrap_or_default();
+        let known = leadership.leader.is_some() && !self.streams();
+        let backend = if self.streams() { "streaming" } else { "blocking-query" };
+        let contact = leadership.last_contact.as_millis().try_into().unwrap_or(u64::MAX);
+        answer
+            .with(name("x-consul-index"), HeaderValue::from(index.0.max(1)))
+            .with(name("x-consul-knownleader"), truth(known))
+            .with(name("x-consul-lastcontact"), HeaderValue::from(contact))
+            .with(name("x-consul-query-backend"), HeaderValue::from_static(backend))
+    }
+}
+
+fn name(name: &'static str) -> HeaderName {
+    HeaderName::from_static(name)
+}
+
+fn truth(value: bool) -> HeaderValue {
+    HeaderValue::from_static(if value { "true" } else { "false" })
+}
+
+/// Up to a sixteenth more, so that those who began together do not end together.
+fn jitter(wait: Duration) -> Duration {
+    let random = Uuid::new_v4().as_u64_pair().1 & 0xffff;
+    wait / 16 * u32::try_from(random).unwrap_or(0) / 0x1_0000
+}

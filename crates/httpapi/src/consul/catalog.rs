@@ -1,0 +1,223 @@
+//! `/v1/catalog/`, the reads: nodes, services, instances.
+//!
+//! Source: `consul-http.md` §4; stories 21 to 25.
+
+use super::blocking::{Body, Found, Scene};
+use super::error::{Problem, Stop};
+use super::params;
+use super::shapes::{NodeService, NodeShape, ServiceNode};
+use crate::answer::{Answer, json};
+use crate::call::Call;
+use catalog::{NodeKey, Offer, ServiceKey, Watch};
+use model::{Folded, Index, Instance, Node, NodeId, NodeName, Row, ServiceName, TextMap};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// `GET datacenters`: this one first.
+pub async fn datacenters(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::json(&call.context.datacenters.names()))
+}
+
+/// The datacenter that a read is about, as its rows name it.
+pub fn datacenter<'c>(scene: &'c Scene) -> &'c str {
+    scene.call.query.given("dc").unwrap_or(scene.call.context.datacenters.own())
+}
+
+/// `GET nodes`.
+pub fn nodes(scene: &Scene) -> Result<Found, Stop> {
+    params::no_filter(&scene.call.query)?;
+    let wanted = params::node_meta(&scene.call.query);
+    let found = scene.view.nodes(scene.tenant())?;
+    let asked = found.value.into_iter();
+    let asked: Vec<_> = asked.filter(|row| params::has_meta(row.meta.as_ref(), &wanted)).collect();
+    let rows: Vec<_> = asked
+        .iter()
+        .filter(|row| scene.auth.node_read(row.name.as_str()))
+        .map(|row| NodeShape(row, datacenter(scene)))
+        .collect();
+    Ok(Found {
+        filtered: rows.len() < asked.len(),
+        body: Body::Json(json(&rows)),
+        index: found.index,
+        watches: vec![Watch::Nodes(scene.tenant())],
+    })
+}
+
+/// `GET services`: the names with the tags of all instances.
+pub fn services(scene: &Scene) -> Result<Found, Stop> {
+    params::no_filter(&scene.call.query)?;
+    let wanted = params::node_meta(&scene.call.query);
+    let found = scene.view.services(scene.tenant())?;
+    let mut watches = vec![Watch::Services(scene.tenant())];
+    if !wanted.is_empty() {
+        scene.view.nodes(scene.tenant())?;
+        watches.push(Watch::Nodes(scene.tenant()));
+    }
+    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut filtered = false;
+    for row in found.value {
+        if !on_matching_node(scene, row, &wanted)? {
+            continue;
+        }
+        if !scene.auth.service_read(row.service.as_str()) {
+            filtered = true;
+            continue;
+        }
+        let tags = names.entry(row.service.as_str()).or_default();
+        tags.extend(row.tags.iter().map(|tag| tag.as_str()));
+    }
+    Ok(Found { body: Body::Json(json(&names)), index: found.index, watches, filtered })
+}
+
+fn on_matching_node(scene: &Scene, row: &Instance, wanted: &TextMap) -> Result<bool, Stop> {
+    if wanted.is_empty() {
+        return Ok(true);
+    }
+    let node = scene.view.node(&NodeKey::new(scene.tenant(), &row.node))?.value;
+    Ok(node.is_some_and(|node| params::has_meta(node.meta.as_ref(), wanted)))
+}
+
+/// Which instances of a service are asked for.
+pub struct Wanted {
+    tags: Vec<Folded>,
+    meta: TextMap,
+}
+
+impl Wanted {
+    /// What the query asks for.
+    pub fn of(scene: &Scene) -> Result<Wanted, Problem> {
+        let query = &scene.call.query;
+        params::no_filter(query)?;
+        Ok(Wanted { tags: params::tags(query), meta: params::node_meta(query) })
+    }
+
+    /// Whether it is this one.
+    pub fn matches(&self, offer: &Offer<'_>) -> bool {
+        let tagged = |tag: &Folded| offer.instance.tags.iter().any(|t| Folded::new(t) == *tag);
+        self.tags.iter().all(|tag| !tag.is_empty() && tagged(tag))
+            && params::has_meta(offer.node.meta.as_ref(), &self.meta)
+    }
+}
+
+/// Whether the caller may see an instance with its node.
+pub fn may_see(scene: &Scene, offer: &Offer<'_>) -> bool {
+    scene.auth.service_read(offer.instance.service.as_str())
+        && scene.auth.node_read(offer.node.name.as_str())
+}
+
+/// `GET service/:name`: all instances, unhealthy ones too.
+pub fn service(scene: &Scene) -> Result<Found, Stop> {
+    let name = scene.name("service name")?;
+    let wanted = Wanted::of(scene)?;
+    let key = ServiceKey::new(scene.tenant(), &ServiceName::new(name));
+    let offers = scene.view.service(&key)?;
+    let asked: Vec<_> = offers.into_iter().filter(|offer| wanted.matches(offer)).collect();
+    let rows: Vec<_> = asked
+        .iter()
+        .filter(|offer| may_see(scene, offer))
+        .map(|offer| ServiceNode {
+            node: offer.node,
+            instance: offer.instance,
+            datacenter: datacenter(scene),
+        })
+        .collect();
+    Ok(Found {
+        filtered: rows.len() < asked.len(),
+        body: Body::Json(json(&rows)),
+        index: scene.view.service_mark(&key)?.instances,
+        watches: vec![Watch::Service(key)],
+    })
+}
+
+/// `GET connect/:service`: nothing here is in a mesh.
+pub fn connect(scene: &Scene) -> Result<Found, Stop> {
+    let key = ServiceKey::new(scene.tenant(), &ServiceName::new(scene.name("service name")?));
+    Ok(nothing(scene.view.service_mark(&key)?.instances, vec![Watch::Service(key)]))
+}
+
+/// `GET gateway-services/:gateway`: nor are there gateways.
+pub fn gateway_services(scene: &Scene) -> Result<Found, Stop> {
+    scene.name("gateway name")?;
+    Ok(nothing(Index(1), Vec::new()))
+}
+
+/// An empty list.
+pub fn nothing(index: Index, watches: Vec<Watch>) -> Found {
+    Found { body: Body::Json(json::<[()]>(&[])), index, watches, filtered: false }
+}
+
+/// A node with what is on it, if it is there and may be seen.
+struct OnNode<'v> {
+    node: Option<&'v Arc<Row<Node>>>,
+    instances: Vec<&'v Arc<Row<Instance>>>,
+    index: Index,
+    watches: Vec<Watch>,
+    filtered: bool,
+}
+
+fn on_node<'v>(scene: &Scene<'v>) -> Result<OnNode<'v>, Stop> {
+    let name = scene.name("node name")?;
+    params::no_filter(&scene.call.query)?;
+    let key = NodeKey::new(scene.tenant(), &NodeName::new(name.clone()));
+    let mut watches = vec![Watch::Node(key.clone())];
+    let mut found = scene.view.node(&key)?;
+    if found.value.is_none()
+        && let Ok(id) = name.parse::<NodeId>()
+    {
+        watches.push(Watch::Nodes(scene.tenant()));
+        if let Some(key) = scene.view.node_by_id(scene.tenant(), id)? {
+            found = scene.view.node(key)?;
+            watches.push(Watch::Node(key.clone()));
+        }
+    }
+    let Some(node) = found.value else {
+        let (node, instances) = (None, Vec::new());
+        return Ok(OnNode { node, instances, index: found.index, watches, filtered: false });
+    };
+    if !scene.auth.node_read(node.name.as_str()) {
+        let (node, instances) = (None, Vec::new());
+        return Ok(OnNode { node, instances, index: found.index, watches, filtered: true });
+    }
+    let all = scene.view.instances_on(&NodeKey::new(scene.tenant(), &node.name))?;
+    let count = all.len();
+    let seen = all.into_iter().filter(|row| scene.auth.service_read(row.service.as_str()));
+    let instances: Vec<_> = seen.collect();
+    let filtered = instances.len() < count;
+    Ok(OnNode { node: Some(node), instances, index: found.index, watches, filtered })
+}
+
+/// `GET node/:node`, by name or id: its instances by id; `null` for an unknown one.
+pub fn node(scene: &Scene) -> Result<Found, Stop> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Shape<'v> {
+        node: NodeShape<'v>,
+        services: BTreeMap<&'v str, NodeService<'v>>,
+    }
+    let on = on_node(scene)?;
+    let shape = on.node.map(|node| Shape {
+        node: NodeShape(node, datacenter(scene)),
+        services: on.instances.iter().map(|row| (row.id.as_str(), NodeService(row))).collect(),
+    });
+    let body = Body::Json(json(&shape));
+    Ok(Found { body, index: on.index, watches: on.watches, filtered: on.filtered })
+}
+
+/// `GET node-services/:node`: the same as a list.
+pub fn node_services(scene: &Scene) -> Result<Found, Stop> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Shape<'v> {
+        node: Option<NodeShape<'v>>,
+        services: Option<Vec<NodeService<'v>>>,
+    }
+    let on = on_node(scene)?;
+    let services: Vec<_> = on.instances.iter().map(|row| NodeService(row)).collect();
+    let shape = Shape {
+        node: on.node.map(|node| NodeShape(node, datacenter(scene))),
+        services: on.node.map(|_| services),
+    };
+    let body = Body::Json(json(&shape));
+    Ok(Found { body, index: on.index, watches: on.watches, filtered: on.filtered })
+}

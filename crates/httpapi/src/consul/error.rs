@@ -1,0 +1,292 @@
+//! The one table from what went wrong to Consul's status and text.
+//!
+//! Clients match on these texts, so they are Consul's to the letter where they were observed.
+
+use crate::answer::Answer;
+use catalog::{NotHeld, Refusal};
+use http::StatusCode;
+use lang::quote;
+use net::http::BodyError;
+use seams::{ReadError, RegisterError, WriteError};
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Something in the request is wrong or lacking; the text says what.
+    Bad(String),
+    /// The body is not what it should be.
+    Decode(String),
+    /// The request is well-formed, and Consul answers 500 to what it says.
+    Invalid(String),
+    /// What the request is about is not there.
+    Absent(String),
+    /// The token does not suffice: the right and the name it was asked for.
+    Denied {
+        /// The right, such as `key:write`.
+        right: &'static str,
+        /// On what.
+        name: String,
+    },
+    /// A value is larger than values may be.
+    ValueTooLarge {
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: usize,
+    },
+    /// No such datacenter.
+    NoPathToDatacenter,
+    /// The body could not be read.
+    Body(BodyError),
+    /// The catalog could not be read.
+    Read(ReadError),
+    /// The catalog could not be written.
+    Write(WriteError),
+    /// The catalog refused.
+    Refused {
+        /// What Consul puts before it: nothing, `raft apply failed: ` or `apply failed: `.
+        prefix: &'static str,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// The agent refused.
+    Register(RegisterError),
+}
+
+/// Why the evaluation of a read stopped.
+pub enum Stop {
+    /// Something is not held here; obtain it and evaluate again.
+    NotHeld(NotHeld),
+    /// The request is refused.
+    Problem(Problem),
+}
+
+impl From<NotHeld> for Stop {
+    fn from(not_held: NotHeld) -> Stop {
+        Stop::NotHeld(not_held)
+    }
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Stop {
+        Stop::Problem(problem)
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Problem {
+        Problem::Body(error)
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Problem {
+        Problem::Read(error)
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Problem {
+        Problem::Write(error)
+    }
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Problem {
+        Problem::Register(error)
+    }
+}
+
+impl Problem {
+    /// 400 with this text.
+    pub fn bad(text: impl Into<String>) -> Problem {
+        Problem::Bad(text.into())
+    }
+
+    /// 500 with this text.
+    pub fn invalid(text: impl Into<String>) -> Problem {
+        Problem::Invalid(text.into())
+    }
+
+    /// The token lacks a right.
+    pub fn denied(right: &'static str, name: &str) -> Problem {
+        Problem::Denied { right, name: name.to_owned() }
+    }
+
+    /// Passes if the right is there.
+    pub fn unless(allowed: bool, right: &'static str, name: &str) -> Result<(), Problem> {
+        if allowed { Ok(()) } else { Err(Problem::denied(right, name)) }
+    }
+
+    /// The status and text.
+    pub fn answer(&self) -> Answer {
+        let (status, text) = self.status_and_text();
+        Answer::text(status, text)
+    }
+
+    fn status_and_text(&self) -> (StatusCode, String) {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+        match self {
+            Problem::Bad(text) => (BAD, text.clone()),
+            Problem::Decode(why) => (BAD, format!("Request decode failed: {why}")),
+            Problem::Invalid(text) => (FAILED, text.clone()),
+            Problem::Absent(text) => (StatusCode::NOT_FOUND, text.clone()),
+            Problem::Denied { right, name } => (
+                StatusCode::FORBIDDEN,
+                format!("Permission denied: token lacks permission '{right}' on {}", quote(name)),
+            ),
+            Problem::ValueTooLarge { size, limit } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!(
+                    "Request body({size} bytes) too large, max size: {limit} bytes. See \
+                     https://www.consul.io/docs/agent/config/config-files#kv_max_value_size."
+                ),
+            ),
+            Problem::NoPathToDatacenter => (FAILED, "No path to datacenter".to_owned()),
+            Problem::Body(error) => body_error(error),
+            Problem::Read(ReadError::NoLeader) | Problem::Write(WriteError::NoLeader) => {
+                (FAILED, "No cluster leader".to_owned())
+            }
+            Problem::Read(error) => (FAILED, error.to_string()),
+            Problem::Write(error @ WriteError::TooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+            }
+            Problem::Write(error) => (FAILED, error.to_string()),
+            Problem::Refused { prefix, refusal } => {
+                (FAILED, format!("{prefix}{}", refusal_text(refusal)))
+            }
+            Problem::Register(error) => register_error(error),
+        }
+    }
+}
+
+fn body_error(error: &BodyError) -> (StatusCode, String) {
+    let status = match error {
+        BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Busy => StatusCode::TOO_MANY_REQUESTS,
+        BodyError::Cut => StatusCode::BAD_REQUEST,
+    };
+    (status, error.to_string())
+}
+
+fn register_error(error: &RegisterError) -> (StatusCode, String) {
+    const ABSENT: StatusCode = StatusCode::NOT_FOUND;
+    const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+    match error {
+        RegisterError::UnknownInstance(id) => (
+            ABSENT,
+            format!(
+                "Unknown service ID {}. Ensure that the service ID is passed, not the service \
+                 name.",
+                quote(id)
+            ),
+        ),
+        RegisterError::UnknownCheck(id) => (
+            ABSENT,
+            format!(
+                "Unknown check ID {}. Ensure that the check ID is passed, not the check name.",
+                quote(id)
+            ),
+        ),
+        RegisterError::NotTtl(id) => {
+            (FAILED, format!("CheckID {} does not have associated TTL", quote(id)))
+        }
+        RegisterError::UnsupportedCheck("script" | "docker") => (
+            FAILED,
+            "Scripts are disabled on this agent from remote calls; to enable, configure \
+             'enable_script_checks' to true"
+                .to_owned(),
+        ),
+        RegisterError::UnsupportedCheck("os_service") => (FAILED, "not implemented".to_owned()),
+        RegisterError::UnsupportedCheck(_) | RegisterError::Store(_) => (FAILED, error.to_string()),
+    }
+}
+
+fn refusal_text(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::NodeNameReserved { id, name, renames, holder, holder_name, address } => {
+            let renamed = renames.as_ref().map(|to| format!(" ({to})")).unwrap_or_default();
+            let holder = holder.map(|id| id.to_string()).unwrap_or_default();
+            format!(
+                "failed inserting node: Error while renaming Node ID: \"{id}\"{renamed}: Node name \
+                 {name} is reserved by node {holder} with name {holder_name} ({address})"
+            )
+        }
+        Refusal::MissingNode(_) => "failed inserting service: missing node registration".to_owned(),
+        Refusal::MissingInstance { instance, check } => {
+            format!("Unknown service ID '{instance}' for check ID '{check}'")
+        }
+        Refusal::SessionWithoutNode => "Missing node registration".to_owned(),
+        Refusal::SessionWithoutCheck(check) => format!("Missing check '{check}' registration"),
+        Refusal::SessionCheckCritical(check) => format!("Check '{check}' is in critical state"),
+        Refusal::InvalidSession(id) => format!("invalid session \"{id}\""),
+        Refusal::OwnedByOther { .. } => refusal.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{CheckId, NodeName};
+    use uuid::Uuid;
+
+    #[track_caller]
+    fn check(problem: impl Into<Problem>, status: u16, text: &str) {
+        let (got, said) = problem.into().status_and_text();
+        assert_eq!((got.as_u16(), said.as_str()), (status, text));
+    }
+
+    fn refused(prefix: &'static str, refusal: Refusal) -> Problem {
+        Problem::Refused { prefix, refusal: Box::new(refusal) }
+    }
+
+    #[test]
+    fn every_problem_has_consuls_status_and_text() {
+        let id = Uuid::nil();
+        check(Problem::Decode("EOF".into()), 400, "Request decode failed: EOF");
+        check(
+            Problem::denied("key:read", "a\"b"),
+            403,
+            r#"Permission denied: token lacks permission 'key:read' on "a\"b""#,
+        );
+        check(ReadError::NoLeader, 500, "No cluster leader");
+        check(WriteError::NoLeader, 500, "No cluster leader");
+        check(Problem::NoPathToDatacenter, 500, "No path to datacenter");
+        check(BodyError::TooSlow, 408, "request body did not come in time");
+        check(
+            refused("raft apply failed: ", Refusal::InvalidSession(id)),
+            500,
+            "raft apply failed: invalid session \"00000000-0000-0000-0000-000000000000\"",
+        );
+        check(
+            refused("apply failed: ", Refusal::SessionCheckCritical(CheckId::from("c"))),
+            500,
+            "apply failed: Check 'c' is in critical state",
+        );
+        check(
+            refused(
+                "",
+                Refusal::NodeNameReserved {
+                    id,
+                    name: NodeName::from("n1"),
+                    renames: Some("10.0.0.2".into()),
+                    holder: None,
+                    holder_name: NodeName::from("N1"),
+                    address: "10.0.0.1".into(),
+                },
+            ),
+            500,
+            "failed inserting node: Error while renaming Node ID: \
+             \"00000000-0000-0000-0000-000000000000\" (10.0.0.2): Node name n1 is reserved by node  \
+             with name N1 (10.0.0.1)",
+        );
+        check(
+            RegisterError::UnknownCheck("x".into()),
+            404,
+            "Unknown check ID \"x\". Ensure that the check ID is passed, not the check name.",
+        );
+        check(RegisterError::NotTtl("x".into()), 500, "CheckID \"x\" does not have associated TTL");
+    }
+}

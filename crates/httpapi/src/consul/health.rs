@@ -1,0 +1,121 @@
+//! `/v1/health/`: instances with their checks, and checks by node, service and state.
+//!
+//! Source: `consul-http.md` §5; stories 24 and 25.
+
+use super::blocking::{Body, Found, Scene};
+use super::catalog::{Wanted, datacenter, may_see, nothing};
+use super::error::{Problem, Stop};
+use super::params;
+use super::shapes::{CheckServiceNode, CheckShape, NodeService, NodeShape};
+use crate::answer::json;
+use catalog::{Health, NodeKey, ServiceKey, Watch};
+use model::{Check, Index, NodeName, Row, ServiceName};
+use std::sync::Arc;
+
+fn service_key(scene: &Scene) -> Result<ServiceKey, Problem> {
+    Ok(ServiceKey::new(scene.tenant(), &ServiceName::new(scene.name("service name")?)))
+}
+
+/// `GET service/:name`: instances with the checks that count for them; `?passing` the healthy ones.
+pub fn service(scene: &Scene) -> Result<Found, Stop> {
+    let passing = params::passing(&scene.call.query)?;
+    let key = service_key(scene)?;
+    let wanted = Wanted::of(scene)?;
+    if scene.call.query.given("peer").is_some() {
+        return Ok(nothing(Index(1), Vec::new()));
+    }
+    let tenant = scene.tenant();
+    let asked: Vec<_> = scene
+        .view
+        .service(&key)?
+        .into_iter()
+        .filter(|offer| wanted.matches(offer))
+        .filter(|offer| !passing || scene.view.health(tenant, offer.instance) == Health::Passing)
+        .collect();
+    let rows: Vec<_> = asked
+        .iter()
+        .filter(|offer| may_see(scene, offer))
+        .map(|offer| CheckServiceNode {
+            node: NodeShape(offer.node, datacenter(scene)),
+            service: NodeService(offer.instance),
+            checks: scene
+                .view
+                .checks_for(tenant, offer.instance)
+                .map(|row| CheckShape::of(row))
+                .collect(),
+        })
+        .collect();
+    Ok(Found {
+        filtered: rows.len() < asked.len(),
+        body: Body::Json(json(&rows)),
+        index: scene.view.service_mark(&key)?.health,
+        watches: vec![Watch::Service(key)],
+    })
+}
+
+/// `GET connect/:service`: nothing here is in a mesh.
+pub fn connect(scene: &Scene) -> Result<Found, Stop> {
+    let key = service_key(scene)?;
+    Ok(nothing(scene.view.service_mark(&key)?.health, vec![Watch::Service(key)]))
+}
+
+/// `GET ingress/:service`: nor are there gateways.
+pub fn ingress(scene: &Scene) -> Result<Found, Stop> {
+    service_key(scene)?;
+    Ok(nothing(Index(1), Vec::new()))
+}
+
+type Checks<'v> = Vec<&'v Arc<Row<Check>>>;
+
+/// The checks that match `node-meta` and that the caller may see.
+fn answer(scene: &Scene, checks: Checks, watches: Vec<Watch>) -> Result<Found, Stop> {
+    params::no_filter(&scene.call.query)?;
+    let wanted = params::node_meta(&scene.call.query);
+    let mut rows = Vec::new();
+    let mut filtered = false;
+    for row in checks {
+        if !wanted.is_empty() {
+            let node = scene.view.node(&NodeKey::new(scene.tenant(), &row.node))?.value;
+            if !node.is_some_and(|node| params::has_meta(node.meta.as_ref(), &wanted)) {
+                continue;
+            }
+        }
+        let of_service = row.service.as_str();
+        let seen = scene.auth.node_read(row.node.as_str())
+            && (of_service.is_empty() || scene.auth.service_read(of_service));
+        match seen {
+            true => rows.push(CheckShape::of(row)),
+            false => filtered = true,
+        }
+    }
+    let index = scene.view.tables().checks.max(Index(1));
+    Ok(Found { body: Body::Json(json(&rows)), index, watches, filtered })
+}
+
+/// `GET node/:node`: its checks, those of its instances too.
+pub fn node(scene: &Scene) -> Result<Found, Stop> {
+    let name = NodeName::new(scene.name("node name")?);
+    let key = NodeKey::new(scene.tenant(), &name);
+    let checks = scene.view.checks_on(&key)?.value;
+    answer(scene, checks, vec![Watch::Node(key)])
+}
+
+/// `GET checks/:service`: the checks of its instances.
+pub fn checks(scene: &Scene) -> Result<Found, Stop> {
+    let key = service_key(scene)?;
+    let mut checks: Checks = Vec::new();
+    for offer in scene.view.service(&key)? {
+        let node = NodeKey::new(scene.tenant(), &offer.node.name);
+        checks.extend(scene.view.instance_checks(&node.instance(&offer.instance.id)));
+    }
+    checks.sort_by_cached_key(|row| (row.node.fold(), row.id.fold()));
+    answer(scene, checks, vec![Watch::Service(key)])
+}
+
+/// `GET state/:state`: all checks in it; `any` is every check.
+pub fn state(scene: &Scene) -> Result<Found, Stop> {
+    let state = scene.name("check state")?;
+    let all = scene.view.checks(scene.tenant())?.value;
+    let checks = all.into_iter().filter(|row| state == "any" || row.status.as_str() == state);
+    answer(scene, checks.collect(), vec![Watch::Checks(scene.tenant())])
+}

@@ -1,0 +1,17 @@
+//! Consul's dialect of HTTP, a file an endpoint family.
+
+pub mod agent;
+pub mod blocking;
+pub mod catalog;
+mod checks;
+pub mod error;
+pub mod health;
+mod json;
+pub mod kv;
+pub mod members;
+pub mod params;
+pub mod register;
+mod services;
+pub mod session;
+mod shapes;
+pub mod status;

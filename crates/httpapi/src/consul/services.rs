@@ -1,0 +1,442 @@
+//! Service definitions as clients give them, to an agent or to the catalog.
+
+use super::checks::{Definition, Given};
+use super::error::Problem;
+use super::json::{Place, members};
+use super::shapes::NO_PROXY;
+use lang::json::Json;
+use model::{
+    Check, Instance, InstanceId, Locality, Opaque, Registration, ServiceAddress, ServiceName, Text,
+    Weights,
+};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The members that a service has at both doors; says whether it knows the key.
+fn member(
+    instance: &mut Instance,
+    key: &str,
+    value: &Json,
+    place: &Place,
+) -> Result<bool, Problem> {
+    match key {
+        "kind" => place.text("Kind", value, &mut instance.kind)?,
+        "id" => {
+            let mut id = Text::default();
+            place.text("ID", value, &mut id)?;
+            instance.id = InstanceId::new(id);
+        }
+        "tags" => {
+            let mut tags = instance.tags.to_vec();
+            place.texts("Tags", value, &mut tags)?;
+            instance.tags = Arc::from(tags);
+        }
+        "address" => place.text("Address", value, &mut instance.address)?,
+        "taggedaddresses" => {
+            instance.tagged_addresses = tagged_addresses(place, value)?;
+        }
+        "meta" => place.map("Meta", value, &mut instance.meta)?,
+        "port" => place.number("Port", value, &mut instance.port)?,
+        "socketpath" => place.text("SocketPath", value, &mut instance.socket_path)?,
+        "enabletagoverride" => {
+            place.truth("EnableTagOverride", value, &mut instance.enable_tag_override)?;
+        }
+        "weights" => weights(place, value, &mut instance.weights)?,
+        "locality" => instance.locality = locality(place, value)?,
+        "proxy" => instance.proxy = proxy(place, value)?,
+        "connect" => instance.connect = connect(place, value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn service_name(
+    place: &Place,
+    name: &str,
+    value: &Json,
+    out: &mut ServiceName,
+) -> Result<(), Problem> {
+    let mut text = Text::default();
+    place.text(name, value, &mut text)?;
+    *out = ServiceName::new(text);
+    Ok(())
+}
+
+/// The service of a catalog registration; `None` if it names nothing.
+pub fn catalog_service(place: &Place, json: &Json) -> Result<Option<Instance>, Problem> {
+    let mut instance = Instance::default();
+    let inside = place.inside("Service", "NodeService");
+    let Some(given) = place.object("Service", json, "structs.NodeService")? else {
+        return Ok(None);
+    };
+    let given = Json::Object(given.to_vec());
+    members(&given, "structs.NodeService", true, &mut |key, value| match key {
+        "service" => {
+            service_name(&inside, "Service", value, &mut instance.service)?;
+            Ok(true)
+        }
+        "peername" | "createindex" | "modifyindex" => Ok(true),
+        key => member(&mut instance, key, value, &inside),
+    })?;
+    if instance.service.is_empty() {
+        return match instance.id.is_empty() {
+            true => Ok(None),
+            false => Err(Problem::invalid(
+                "Must provide service name (Service.Service) when service ID is provided",
+            )),
+        };
+    }
+    if instance.id.is_empty() {
+        instance.id = InstanceId::from(instance.service.as_str());
+    }
+    match is_any(&instance.address) {
+        true => Err(Problem::invalid("Invalid service address")),
+        false => Ok(Some(instance)),
+    }
+}
+
+const AGENT_SERVICE: &str = concat!(
+    "struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; ",
+    "TaggedAddressesSnake map[string]structs.ServiceAddress \"json:\\\"tagged_addresses\\\"\"; ",
+    "*structs.Alias }"
+);
+
+/// A registration with the agent.
+pub fn agent_service(json: &Json) -> Result<Registration, Problem> {
+    let mut instance = Instance::default();
+    let mut checks = Vec::new();
+    let mut weighed = false;
+    let place = Place::root("").inside("Alias", "");
+    members(json, AGENT_SERVICE, true, &mut |key, value| {
+        match key {
+            "name" => service_name(&place, "Name", value, &mut instance.service)?,
+            "check" => checks.insert(0, embedded(value)?),
+            "checks" => {
+                for check in place.items("Checks", value, "structs.CheckTypes")?.unwrap_or_default()
+                {
+                    checks.push(embedded(check)?);
+                }
+            }
+            "token" => place.text("Token", value, &mut Text::default())?,
+            "enable_tag_override" => {
+                place.truth("EnableTagOverride", value, &mut instance.enable_tag_override)?;
+            }
+            "tagged_addresses" => instance.tagged_addresses = tagged_addresses(&place, value)?,
+            "socket_path" => place.text("SocketPath", value, &mut instance.socket_path)?,
+            key => {
+                weighed |= key == "weights" && *value != Json::Null;
+                return member(&mut instance, key, value, &place);
+            }
+        }
+        Ok(true)
+    })?;
+    validate(&instance, weighed)?;
+    if instance.id.is_empty() {
+        instance.id = InstanceId::from(instance.service.as_str());
+    }
+    fill_addresses(&mut instance);
+    let checks = embedded_checks(&instance, checks)?;
+    Ok(Registration { instance, checks })
+}
+
+fn embedded(json: &Json) -> Result<Definition, Problem> {
+    Definition::read(json, Given::WithService, &Place::root("").inside("Alias", ""))
+}
+
+/// What an agent refuses, in the order in which it looks.
+fn validate(instance: &Instance, weighed: bool) -> Result<(), Problem> {
+    if instance.service.is_empty() {
+        return Err(Problem::bad("Missing service name"));
+    }
+    if is_any(&instance.address) {
+        return Err(Problem::bad("Invalid service address"));
+    }
+    if weighed {
+        validate_weights(instance.weights)?;
+    }
+    for (key, value) in instance.meta.iter().flatten() {
+        if let Some(why) = meta_complaint(key, value) {
+            return Err(Problem::Bad(format!(
+                "Invalid Service Meta: Couldn't load metadata pair ('{key}', '{value}'): {why}"
+            )));
+        }
+    }
+    if instance.meta.as_ref().is_some_and(|meta| meta.len() > 64) {
+        return Err(Problem::bad(
+            "Invalid Service Meta: Node metadata cannot contain more than 64 key/value pairs",
+        ));
+    }
+    let zone_alone = instance
+        .locality
+        .as_ref()
+        .is_some_and(|at| at.region.is_empty() && !at.availability_zone.is_empty());
+    let native = instance.connect.as_ref().is_some_and(|c| c.0.contains("\"Native\":true"));
+    let complaint = if native && instance.port == 0 && instance.socket_path.is_empty() {
+        "Port or SocketPath must be set for a Connect native service."
+    } else if zone_alone {
+        "zone cannot be set without region"
+    } else {
+        return Ok(());
+    };
+    Err(Problem::Bad(format!("Validation failed: 1 error occurred:\n\t* {complaint}\n\n")))
+}
+
+fn validate_weights(weights: Weights) -> Result<(), Problem> {
+    let complaint = if weights.passing < 1 {
+        "Passing must be greater than 0"
+    } else if weights.warning < 0 {
+        "Warning must be greater or equal than 0"
+    } else if weights.passing > 65_535 || weights.warning > 65_535 {
+        "DNS Weight must be between 0 and 65535"
+    } else {
+        return Ok(());
+    };
+    Err(Problem::Bad(format!("Invalid Weights: {complaint}")))
+}
+
+fn meta_complaint(key: &str, value: &str) -> Option<&'static str> {
+    let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if key.is_empty() {
+        Some("Key cannot be blank")
+    } else if !key.chars().all(known) {
+        Some("Key contains invalid characters")
+    } else if key.len() > 128 {
+        Some("Key is too long (limit: 128 characters)")
+    } else if key.starts_with("consul-") {
+        Some("Key prefix 'consul-' is reserved for internal use")
+    } else if value.len() > 512 {
+        Some("Value is too long (limit: 512 characters)")
+    } else {
+        None
+    }
+}
+
+/// An address that stands for all addresses is none to connect to.
+fn is_any(address: &str) -> bool {
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(address).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+}
+
+/// An agent adds its own address under the tags by which clients choose a family.
+fn fill_addresses(instance: &mut Instance) {
+    let Ok(ip) = instance.address.parse::<IpAddr>() else { return };
+    let tags = if ip.is_ipv4() { ["lan_ipv4", "wan_ipv4"] } else { ["lan_ipv6", "wan_ipv6"] };
+    let own = ServiceAddress { address: instance.address.clone(), port: instance.port };
+    let addresses = instance.tagged_addresses.get_or_insert_default();
+    for tag in tags {
+        addresses.entry(Text::new(tag)).or_insert_with(|| own.clone());
+    }
+}
+
+fn embedded_checks(
+    instance: &Instance,
+    definitions: Vec<Definition>,
+) -> Result<Vec<Check>, Problem> {
+    let definitions: Vec<_> = definitions.into_iter().filter(|check| !check.is_empty()).collect();
+    for check in &definitions {
+        check.validate()?;
+    }
+    let several = definitions.len() > 1;
+    let number = |(n, check): (usize, Definition)| {
+        if !check.has_known_status() {
+            return Err(Problem::bad("Status for checks must 'passing', 'warning', 'critical'"));
+        }
+        let id = match (check.id.is_empty(), several) {
+            (false, _) => check.id.clone(),
+            (true, false) => Text::from(format!("service:{}", instance.id)),
+            (true, true) => Text::from(format!("service:{}:{}", instance.id, n + 1)),
+        };
+        let name = match check.name.is_empty() {
+            false => check.name.clone(),
+            true => Text::from(format!("Service '{}' check", instance.service)),
+        };
+        let mut check = check.into_check(id, name, Given::WithService);
+        check.instance = instance.id.clone();
+        check.service = instance.service.clone();
+        check.service_tags = Arc::clone(&instance.tags);
+        Ok(check)
+    };
+    definitions.into_iter().enumerate().map(number).collect()
+}
+
+fn tagged_addresses(
+    place: &Place,
+    json: &Json,
+) -> Result<Option<BTreeMap<Text, ServiceAddress>>, Problem> {
+    let wanted = "map[string]structs.ServiceAddress";
+    let Some(tags) = place.object("TaggedAddresses", json, wanted)? else { return Ok(None) };
+    let inside = place.inside("TaggedAddresses", "ServiceAddress");
+    let mut addresses = BTreeMap::new();
+    for (tag, json) in tags {
+        let mut at = ServiceAddress::default();
+        members(json, "structs.ServiceAddress", true, &mut |key, value| {
+            match key {
+                "address" => inside.text("Address", value, &mut at.address)?,
+                "port" => inside.number("Port", value, &mut at.port)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        addresses.insert(Text::new(tag), at);
+    }
+    Ok(Some(addresses))
+}
+
+fn weights(place: &Place, json: &Json, out: &mut Weights) -> Result<(), Problem> {
+    let Some(given) = place.object("Weights", json, "structs.Weights")? else { return Ok(()) };
+    let inside = place.inside("Weights", "Weights");
+    *out = Weights { passing: 0, warning: 0 };
+    for (key, value) in given {
+        match key.to_lowercase().as_str() {
+            "passing" => inside.number("Passing", value, &mut out.passing)?,
+            "warning" => inside.number("Warning", value, &mut out.warning)?,
+            _ => return Err(Problem::Decode(format!("json: unknown field {}", lang::quote(key)))),
+        }
+    }
+    Ok(())
+}
+
+/// Where something stands.
+pub fn locality(place: &Place, json: &Json) -> Result<Option<Box<Locality>>, Problem> {
+    let Some(given) = place.object("Locality", json, "structs.Locality")? else { return Ok(None) };
+    let inside = place.inside("Locality", "Locality");
+    let mut locality = Locality::default();
+    for (key, value) in given {
+        match key.to_lowercase().as_str() {
+            "region" => inside.text("Region", value, &mut locality.region)?,
+            "zone" => inside.text("Zone", value, &mut locality.availability_zone)?,
+            _ => return Err(Problem::Decode(format!("json: unknown field {}", lang::quote(key)))),
+        }
+    }
+    Ok(Some(Box::new(locality)))
+}
+
+/// The proxy block as given, with the members that Consul always shows.
+fn proxy(place: &Place, json: &Json) -> Result<Option<Opaque>, Problem> {
+    let Some(given) = place.object("Proxy", json, "structs.ConnectProxyConfig")? else {
+        return Ok(None);
+    };
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let mut shown = given.to_vec();
+    let always = lang::json::parse(NO_PROXY.as_bytes());
+    if let Ok(Json::Object(always)) = always {
+        let lacking = |key: &str| !given.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+        shown.extend(always.into_iter().filter(|(key, _)| lacking(key)));
+    }
+    Ok(Some(Opaque(Arc::from(Json::Object(shown).canonical()))))
+}
+
+/// The connect block as given. A sidecar would be a second service, which nobody runs here.
+fn connect(place: &Place, json: &Json) -> Result<Option<Opaque>, Problem> {
+    let Some(given) = place.object("Connect", json, "structs.ServiceConnect")? else {
+        return Ok(None);
+    };
+    if given.iter().any(|(key, value)| {
+        let key = key.to_lowercase().replace('_', "");
+        key == "sidecarservice" && *value != Json::Null
+    }) {
+        return Err(Problem::bad("Invalid SidecarService: sidecars are not supported"));
+    }
+    let shown: Vec<(String, Json)> = given
+        .iter()
+        .map(|(key, value)| match key.eq_ignore_ascii_case("native") {
+            true => ("Native".to_owned(), value.clone()),
+            false => (key.clone(), value.clone()),
+        })
+        .filter(|(_, value)| *value != Json::Bool(false))
+        .collect();
+    match shown.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(Opaque(Arc::from(Json::Object(shown).canonical())))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<Registration, Problem> {
+        agent_service(&lang::json::parse(body.as_bytes()).unwrap())
+    }
+
+    #[track_caller]
+    fn refused(body: &str, text: &str) {
+        match read(body) {
+            Err(Problem::Bad(said) | Problem::Decode(said)) => assert_eq!(said, text, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_agent_says_what_is_wrong_with_a_service() {
+        refused("{}", "Missing service name");
+        refused(r#"{"Name":"w","Address":"[::]"}"#, "Invalid service address");
+        refused(
+            r#"{"Name":"w","Weights":{"Passing":-1}}"#,
+            "Invalid Weights: Passing must be greater than 0",
+        );
+        refused(
+            r#"{"Name":"w","Weights":{"Passing":70000}}"#,
+            "Invalid Weights: DNS Weight must be between 0 and 65535",
+        );
+        refused(
+            r#"{"Name":"w","Meta":{"consul-x":"v"}}"#,
+            "Invalid Service Meta: Couldn't load metadata pair ('consul-x', 'v'): Key prefix \
+             'consul-' is reserved for internal use",
+        );
+        refused(
+            r#"{"Name":"w","Connect":{"Native":true}}"#,
+            "Validation failed: 1 error occurred:\n\t* Port or SocketPath must be set for a \
+             Connect native service.\n\n",
+        );
+        refused(
+            r#"{"Name":"w","Check":{"TTL":"10s","Status":"odd"}}"#,
+            "Status for checks must 'passing', 'warning', 'critical'",
+        );
+        refused(
+            r#"{"Name":"w","Port":"80"}"#,
+            "json: cannot unmarshal string into Go struct field .Alias.Port of type int",
+        );
+        refused(
+            r#"{"Name":"w","Tags":"a"}"#,
+            "json: cannot unmarshal string into Go struct field .Alias.Tags of type []string",
+        );
+        refused(r#"{"Name":"w","Unknown":1}"#, "json: unknown field \"Unknown\"");
+    }
+
+    #[test]
+    fn checks_are_named_after_their_service() {
+        let ids = |body: &str| {
+            let registration = read(body).unwrap();
+            let shown = |check: &Check| format!("{} {} {}", check.id, check.name, check.status);
+            registration.checks.iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            ids(r#"{"ID":"w1","Name":"w","check":{"ttl":"1s"}}"#),
+            ["service:w1 Service 'w' check critical"]
+        );
+        assert_eq!(
+            ids(
+                r#"{"Name":"w","Checks":[{"TTL":"1s","Status":"passing"},{"CheckID":"own","Name":"n","TTL":"1s"},{"TTL":"2s"}]}"#
+            ),
+            [
+                "service:w:1 Service 'w' check passing",
+                "own n critical",
+                "service:w:3 Service 'w' check critical"
+            ]
+        );
+        assert!(ids(r#"{"Name":"w","Check":{}}"#).is_empty());
+    }
+
+    #[test]
+    fn an_address_is_told_by_family_too() {
+        let instance = read(r#"{"Name":"w","Address":"10.1.1.1","Port":81}"#).unwrap().instance;
+        let tags = instance.tagged_addresses.unwrap();
+        assert_eq!(tags.keys().map(Text::as_str).collect::<Vec<_>>(), ["lan_ipv4", "wan_ipv4"]);
+        assert_eq!(tags["wan_ipv4"], ServiceAddress { address: "10.1.1.1".into(), port: 81 });
+        assert_eq!(read(r#"{"Name":"w","Address":"h"}"#).unwrap().instance.tagged_addresses, None);
+    }
+}

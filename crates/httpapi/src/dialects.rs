@@ -1,0 +1,196 @@
+//! The route table: one line an endpoint, data that tests walk.
+//!
+//! A pattern that ends in `/` takes everything below it, as in Go's `ServeMux`; the longest wins, and
+//! the path without that slash is redirected to it.
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::consul::blocking::{Family, Found, ReadDoor, Scene};
+use crate::consul::error::{Problem, Stop};
+use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
+use crate::consul::{agent, catalog, health, kv, members, register, session, status};
+use seams::BoxFuture;
+use std::fmt;
+
+/// A method that some endpoint takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// GET.
+    Get,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
+}
+
+impl Verb {
+    /// The method's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Get => "GET",
+            Put => "PUT",
+            Delete => "DELETE",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The future of a handler that does something.
+pub type Acting = BoxFuture<'static, Result<Answer, Problem>>;
+
+/// What stands behind a method of an endpoint.
+#[derive(Clone, Copy)]
+pub enum Door {
+    /// A read of a view, which can block.
+    Read(ReadDoor),
+    /// Everything else.
+    Act(fn(Call) -> Acting),
+}
+
+/// One endpoint.
+pub struct Route {
+    /// The path, or with a trailing slash all paths below it.
+    pub pattern: &'static str,
+    /// What of Consul Enterprise it refuses.
+    pub enterprise: Enterprise,
+    /// Its methods in the order in which `Allow` names them.
+    pub doors: &'static [(Verb, Door)],
+}
+
+const fn route(
+    pattern: &'static str,
+    enterprise: Enterprise,
+    doors: &'static [(Verb, Door)],
+) -> Route {
+    Route { pattern, enterprise, doors }
+}
+
+const fn read(family: Family, evaluate: fn(&Scene) -> Result<Found, Stop>) -> Door {
+    Door::Read(ReadDoor { evaluate, family })
+}
+
+macro_rules! act {
+    ($handler:path) => {
+        Door::Act(|call| Box::pin($handler(call)))
+    };
+}
+
+const CATALOG: Family = Family::Catalog;
+const KV: Family = Family::Kv;
+const PLAIN: Family = Family::Plain;
+
+use Verb::{Delete, Get, Put};
+
+/// Consul's endpoints.
+#[rustfmt::skip]
+pub static ROUTES: &[Route] = &[
+    route("/v1/agent/self", Unread, &[(Get, act!(members::own))]),
+    route("/v1/agent/members", Partition, &[(Get, act!(members::members))]),
+    route("/v1/agent/version", Unread, &[(Get, act!(members::version))]),
+    route("/v1/agent/services", Both, &[(Get, act!(agent::services))]),
+    route("/v1/agent/service/", Both, &[(Get, act!(agent::service))]),
+    route("/v1/agent/service/register", Both, &[(Put, act!(agent::register))]),
+    route("/v1/agent/service/deregister/", Both, &[(Put, act!(agent::deregister))]),
+    route("/v1/agent/checks", Both, &[(Get, act!(agent::checks))]),
+    route("/v1/agent/check/register", Both, &[(Put, act!(agent::register_check))]),
+    route("/v1/agent/check/deregister/", Both, &[(Put, act!(agent::deregister_check))]),
+    route("/v1/agent/check/pass/", Both, &[(Put, act!(agent::pass))]),
+    route("/v1/agent/check/warn/", Both, &[(Put, act!(agent::warn))]),
+    route("/v1/agent/check/fail/", Both, &[(Put, act!(agent::fail))]),
+    route("/v1/agent/check/update/", Both, &[(Put, act!(agent::update))]),
+    route("/v1/catalog/register", Both, &[(Put, act!(register::register))]),
+    route("/v1/catalog/deregister", Both, &[(Put, act!(register::deregister))]),
+    route("/v1/catalog/datacenters", Unread, &[(Get, act!(catalog::datacenters))]),
+    route("/v1/catalog/nodes", Partition, &[(Get, read(CATALOG, catalog::nodes))]),
+    route("/v1/catalog/services", Both, &[(Get, read(CATALOG, catalog::services))]),
+    route("/v1/catalog/service/", Both, &[(Get, read(CATALOG, catalog::service))]),
+    route("/v1/catalog/connect/", Both, &[(Get, read(CATALOG, catalog::connect))]),
+    route("/v1/catalog/gateway-services/", Both, &[(Get, read(CATALOG, catalog::gateway_services))]),
+    route("/v1/catalog/node/", Both, &[(Get, read(CATALOG, catalog::node))]),
+    route("/v1/catalog/node-services/", Both, &[(Get, read(CATALOG, catalog::node_services))]),
+    route("/v1/coordinate/datacenters", Unread, &[(Get, act!(members::coordinate_datacenters))]),
+    route("/v1/coordinate/node/", Unread, &[(Get, act!(members::coordinate_node))]),
+    route("/v1/health/service/", Both, &[(Get, read(Family::Streamed, health::service))]),
+    route("/v1/health/connect/", Both, &[(Get, read(CATALOG, health::connect))]),
+    route("/v1/health/ingress/", Both, &[(Get, read(CATALOG, health::ingress))]),
+    route("/v1/health/node/", Both, &[(Get, read(CATALOG, health::node))]),
+    route("/v1/health/checks/", Both, &[(Get, read(CATALOG, health::checks))]),
+    route("/v1/health/state/", Both, &[(Get, read(CATALOG, health::state))]),
+    route("/v1/kv/", Both, &[(Get, read(KV, kv::get)), (Put, act!(kv::put)), (Delete, act!(kv::delete))]),
+    route("/v1/operator/raft/configuration", Unread, &[(Get, act!(status::raft_configuration))]),
+    route("/v1/session/create", Both, &[(Put, act!(session::create))]),
+    route("/v1/session/destroy/", Both, &[(Put, act!(session::destroy))]),
+    route("/v1/session/renew/", Both, &[(Put, act!(session::renew))]),
+    route("/v1/session/info/", Both, &[(Get, read(PLAIN, session::info))]),
+    route("/v1/session/node/", Both, &[(Get, read(PLAIN, session::of_node))]),
+    route("/v1/session/list", Both, &[(Get, read(PLAIN, session::list))]),
+    route("/v1/status/leader", Unread, &[(Get, act!(status::leader))]),
+    route("/v1/status/peers", Unread, &[(Get, act!(status::peers))]),
+];
+
+/// Where a path leads.
+pub enum Place<'p> {
+    /// To an endpoint; the rest of the path is still encoded.
+    Route(&'static Route, &'p str),
+    /// To the same path with a slash.
+    Slash,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Finds the endpoint of a raw, clean path.
+pub fn find(path: &str) -> Place<'_> {
+    if let Some(route) = ROUTES.iter().find(|route| route.pattern == path) {
+        return Place::Route(route, "");
+    }
+    let below = ROUTES.iter().filter(|route| route.pattern.ends_with('/'));
+    let below = below.filter_map(|route| Some((route, path.strip_prefix(route.pattern)?)));
+    if let Some((route, rest)) = below.min_by_key(|(_, rest)| rest.len()) {
+        return Place::Route(route, rest);
+    }
+    let slashed = |route: &&Route| route.pattern.strip_suffix('/') == Some(path);
+    match ROUTES.iter().find(slashed) {
+        Some(_) => Place::Slash,
+        None => Place::Nowhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, expected: Option<(&str, &str)>) {
+        let found = match find(path) {
+            Place::Route(route, rest) => Some((route.pattern, rest)),
+            Place::Slash => Some(("slash", "")),
+            Place::Nowhere => None,
+        };
+        assert_eq!(found, expected, "{path}");
+    }
+
+    #[test]
+    fn the_longest_pattern_wins() {
+        check("/v1/kv/a/b", Some(("/v1/kv/", "a/b")));
+        check("/v1/kv/", Some(("/v1/kv/", "")));
+        check("/v1/kv", Some(("slash", "")));
+        check("/v1/agent/service/register", Some(("/v1/agent/service/register", "")));
+        check("/v1/agent/service/deregister/x", Some(("/v1/agent/service/deregister/", "x")));
+        check("/v1/agent/service/x", Some(("/v1/agent/service/", "x")));
+        check("/v1/status/leader/", None);
+        check("/v1/catalog", None);
+        check("/", None);
+    }
+
+    #[test]
+    fn no_pattern_stands_twice() {
+        for (n, route) in ROUTES.iter().enumerate() {
+            assert!(!ROUTES[..n].iter().any(|r| r.pattern == route.pattern), "{}", route.pattern);
+        }
+    }
+}

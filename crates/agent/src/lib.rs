@@ -4,9 +4,9 @@
 //! the catalog say the same. The catalog never runs anything; the agent never touches rows that it
 //! does not own (law 1).
 //!
-//! [`local`](mod@local) is what is registered, a fold over operations; [`checks`](mod@checks) decides when checks run and
-//! what their results amount to; [`sync`](mod@sync) what the catalog must be told. All three are pure; `owner`
-//! is the one task that drives them, [`store`](mod@store) and [`probe`](mod@probe) are its hands.
+//! `local` is what is registered, a fold over operations; `checks` decides when checks run and what
+//! their results amount to; `sync` what the catalog must be told. All three are pure; `owner` is the
+//! one task that drives them, `store` and `probe` are its hands.
 //!
 //! Decision 0000.
 

@@ -158,7 +158,7 @@ impl Owner {
             conflicts: BTreeSet::new(),
         };
         let all: Vec<Folded> = owner.local.checks().map(|(id, _)| id.clone()).collect();
-        all.iter().for_each(|id| owner.watch(id));
+        all.iter().for_each(|id| owner.watch(id, true));
         owner
     }
 

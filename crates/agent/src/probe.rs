@@ -76,6 +76,7 @@ pub fn unsupported(definition: &CheckDefinition) -> Option<&'static str> {
     }
     let kinds = [
         (definition.docker_container_id.as_str(), "Docker"),
+        (definition.tcp.as_str(), "TCP with TLS"),
         (definition.udp.as_str(), "UDP"),
         (definition.grpc.as_str(), "GRPC"),
         (definition.h2ping.as_str(), "H2PING"),

@@ -22,6 +22,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait after a failed pass.
 const LONGEST_RETRY: Duration = Duration::from_secs(15);
 
+/// A change is not kept waiting longer after a failed pass.
+const FRESH_RETRY: Duration = Duration::from_secs(1);
+
 /// When to sync what. One pass runs at a time; what changes meanwhile goes with the next.
 #[derive(Debug)]
 pub struct Syncer {
@@ -78,7 +81,8 @@ impl Syncer {
     }
 
     /// Something changed here; returns the change's number.
-    pub fn changed(&mut self, touched: &Touched, author: Option<&Author>) -> u64 {
+    pub fn changed(&mut self, touched: &Touched, author: Option<&Author>, now: Moment) -> u64 {
+        self.retry_at = self.retry_at.map(|retry| retry.min(now + FRESH_RETRY));
         for id in &touched.checks {
             self.noise.forget(id);
         }

@@ -56,7 +56,7 @@ impl Owner {
         };
         count(&self.meters.changes);
         self.publish.send_replace(self.local.clone());
-        touched.checks.iter().for_each(|id| self.watch(id));
+        touched.checks.iter().for_each(|id| self.watch(id, false));
         self.tell(&touched, author.as_ref(), reply);
     }
 
@@ -67,12 +67,13 @@ impl Owner {
         author: Option<&Author>,
         reply: Option<Reply>,
     ) {
-        let change = self.syncer.changed(touched, author);
+        let now = self.now();
+        let change = self.syncer.changed(touched, author, now);
         self.answer_when_visible(change, reply);
     }
 
     /// Schedules a check as it is registered now, or forgets it.
-    pub(super) fn watch(&mut self, id: &Folded) {
+    pub(super) fn watch(&mut self, id: &Folded, restored: bool) {
         let now = self.now();
         let Some(held) = self.local.check(id) else {
             self.checks.step(Input::Forget(id.clone()), now);
@@ -85,7 +86,7 @@ impl Owner {
             // Registered again, its TTL begins anew; restored, it is what is left.
             Kind::Ttl(ttl) => held
                 .expires
-                .filter(|_| self.tickets == 0)
+                .filter(|_| restored)
                 .and_then(|expires| WallTime::now().until(expires))
                 .map_or(ttl, |left| left.min(ttl)),
         };

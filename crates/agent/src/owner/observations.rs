@@ -96,7 +96,8 @@ impl Owner {
             }
             Observed::Output | Observed::Status => {
                 let touched = Touched { instances: Vec::new(), checks: vec![id.clone()] };
-                Some(self.syncer.changed(&touched, None))
+                let now = self.now();
+                Some(self.syncer.changed(&touched, None, now))
             }
         }
     }

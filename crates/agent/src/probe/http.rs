@@ -12,6 +12,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use seams::BoxFuture;
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 /// The HTTP probe.
@@ -19,8 +20,10 @@ pub const PROBE: Probe = Probe { name: "http", asked: |check| !check.http.is_emp
 
 fn run(definition: Arc<CheckDefinition>, limits: Limits) -> BoxFuture<'static, Observation> {
     Box::pin(async move {
-        match tokio::time::timeout(limits.timeout, request(&definition, limits)).await {
-            Ok(observation) => observation,
+        let deadline = Instant::now() + limits.timeout;
+        match timeout_at(deadline, request(&definition)).await {
+            Ok(Ok(response)) => answered(&definition, response, limits, deadline).await,
+            Ok(Err(why)) => Observation::critical(why),
             Err(_) => Observation::critical(format!(
                 "{}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
                 operation(&definition)
@@ -29,20 +32,18 @@ fn run(definition: Arc<CheckDefinition>, limits: Limits) -> BoxFuture<'static, O
     })
 }
 
-async fn request(definition: &CheckDefinition, limits: Limits) -> Observation {
+/// Sends the request; an error is what the check says of it.
+async fn request(definition: &CheckDefinition) -> Result<Response, String> {
     let method = method(definition);
-    let url = match Url::parse(&definition.http) {
-        Ok(url) => url,
-        Err(error) => return Observation::critical(format!("{}: {error}", operation(definition))),
-    };
+    let url = Url::parse(&definition.http)
+        .map_err(|error| format!("{}: {error}", operation(definition)))?;
     let address = format!(
         "{}:{}",
         url.host_str().unwrap_or_default(),
         url.port_or_known_default().unwrap_or_default()
     );
-    let Ok(verb) = Method::from_bytes(method.as_bytes()) else {
-        return Observation::critical(format!("net/http: invalid method {method:?}"));
-    };
+    let verb = Method::from_bytes(method.as_bytes())
+        .map_err(|_| format!("net/http: invalid method {method:?}"))?;
     let mut request = client(definition).request(verb, url);
     let mut named = false;
     let mut accepts = false;
@@ -63,25 +64,22 @@ async fn request(definition: &CheckDefinition, limits: Limits) -> Observation {
     if !definition.body.is_empty() {
         request = request.body(definition.body.to_string());
     }
-    match request.send().await {
-        Ok(response) => answered(definition, response, limits).await,
-        Err(error) => {
-            let why = explain(&error, &address);
-            Observation::critical(format!("{}: {why}", operation(definition)))
-        }
-    }
+    let sent = request.send().await;
+    sent.map_err(|error| format!("{}: {}", operation(definition), explain(&error, &address)))
 }
 
+/// The code decides; a body that does not come in time is shown as far as it came.
 async fn answered(
     definition: &CheckDefinition,
     mut response: Response,
     limits: Limits,
+    deadline: Instant,
 ) -> Observation {
     let code = response.status();
     // No more is read than is kept: a check must not be a way to fill this node's memory.
     let mut body = Vec::new();
     while body.len() < limits.output
-        && let Ok(Some(chunk)) = response.chunk().await
+        && let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await
     {
         let room = limits.output - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);

@@ -1,0 +1,142 @@
+//! What is registered shows in the catalog, and what others own stays theirs.
+
+use crate::world::{World, catalog, leading, marathon, put_instance, ttl};
+use agent::Config;
+use catalog::{Claim, Command};
+use model::{Author, Check, Status, Tenant};
+use seams::{Proposal, Reader, RegisterError, WriteError, Writer};
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[tokio::test]
+async fn a_registration_shows_in_the_catalog_when_it_is_answered() {
+    let world = World::new().await;
+    world.register("web", vec![ttl("c", 60)]).await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 web", "agent/n1 c critical "]);
+    world.observe("c", Status::Passing, "fine").await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 web", "agent/n1 c passing fine"]);
+    world.registrar.deregister_check("c".into(), Author::default()).await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 web"]);
+    let node_check = Check { name: "node".into(), ..ttl("node", 60) };
+    world.registrar.register_check(node_check, Author::default()).await.unwrap();
+    world.deregister("web").await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 node critical "]);
+    assert_eq!(world.agent.counters().changes, 4);
+}
+
+#[tokio::test]
+async fn an_instance_and_its_checks_are_one_entry_without_a_definition() {
+    let world = World::new().await;
+    world.register("web", vec![ttl("c", 60)]).await.unwrap();
+    let view = world.catalog.view();
+    let checks = view.checks(Tenant::DEFAULT).unwrap().value;
+    let instances = view.services(Tenant::DEFAULT).unwrap().value;
+    assert_eq!(checks[0].created, instances[0].created);
+    assert_eq!((checks[0].definition.clone(), checks[0].service.as_str()), (None, "web"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_refused() {
+    let world = World::new().await;
+    let unknown = RegisterError::UnknownInstance("nope".to_owned());
+    assert_eq!(world.deregister("nope").await, Err(unknown.clone()));
+    let check = Check { instance: "nope".into(), ..ttl("c", 60) };
+    assert_eq!(world.registrar.register_check(check, Author::default()).await, Err(unknown));
+    let unknown = RegisterError::UnknownCheck("nope".to_owned());
+    assert_eq!(world.observe("nope", Status::Passing, "").await, Err(unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_this_node_does_not_lead_nobody_waits_for_the_catalog() {
+    let world = World::new().await;
+    world.catalog.set_leadership(leading(false));
+    world.catalog.fail_writes(Some(WriteError::NoLeader));
+    let began = Instant::now();
+    world.register("web", vec![]).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    world.catalog.fail_writes(None);
+    world.becomes(&["agent/n1 web"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catalog_that_takes_no_writes_is_waited_for_a_second_and_told_later() {
+    let world = World::new().await;
+    world.becomes(&[]).await;
+    world.catalog.fail_writes(Some(WriteError::Busy));
+    let began = Instant::now();
+    world.register("web", vec![]).await.unwrap();
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_millis(1100), "{waited:?}");
+    assert_eq!(world.instances(), ["web"]);
+    assert!(world.agent.counters().sync_failures > 1);
+    world.catalog.fail_writes(None);
+    world.becomes(&["agent/n1 web"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_removed_comes_back_with_the_next_full_pass() {
+    let world = World::new().await;
+    world.register("web", vec![]).await.unwrap();
+    world.catalog.write(vec![Command::RemoveInstance("n1".into(), "web".into())]);
+    world.register("other", vec![]).await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 other"]);
+    let began = Instant::now();
+    world.becomes(&["agent/n1 other", "agent/n1 web"]).await;
+    assert!(began.elapsed() > Duration::from_secs(50), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_another_reconciler_has_is_left_and_counted() {
+    let catalog = catalog();
+    let proposal = Proposal {
+        author: Author::default(),
+        owner: marathon(),
+        claim: Claim::Reconcile,
+        tenant: Tenant::DEFAULT,
+        request: None,
+        commands: vec![put_instance("task")],
+    };
+    catalog.propose(proposal).await.unwrap();
+    let world = World::with(catalog, Config::new("n1".into())).await;
+    world.register("task", vec![]).await.unwrap();
+    world.register("own", vec![]).await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 own", "source/marathon/main task"]);
+    assert_eq!(world.agent.counters().conflicts, 1);
+    world.deregister("task").await.unwrap();
+    assert_eq!(world.agent.counters().conflicts, 0);
+    assert_eq!(world.rows(), ["agent/n1 own", "source/marathon/main task"]);
+}
+
+#[tokio::test]
+async fn rows_that_this_node_does_not_hold_are_obtained_first() {
+    let catalog = catalog();
+    catalog.hold_nothing();
+    let world = World::with(catalog, Config::new("n1".into())).await;
+    world.register("web", vec![]).await.unwrap();
+    assert!(world.catalog.held_on_demand() > 0);
+    assert_eq!(world.rows(), ["agent/n1 web"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_are_all_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = std::sync::Arc::new(World::on(directory.path(), catalog()).await);
+    let before = world.agent.counters().store_syncs;
+    let writers = (0..64).map(|writer| {
+        let world = std::sync::Arc::clone(&world);
+        tokio::spawn(async move {
+            for number in 0..10 {
+                let id = format!("{writer}-{number}");
+                world.register(&id, vec![]).await.unwrap();
+                let row = format!("agent/n1 {id}");
+                assert!(world.rows().contains(&row), "{id} is answered and not there");
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    assert_eq!(world.instances().len(), 640);
+    let syncs = world.agent.counters().store_syncs - before;
+    assert!(syncs <= 640 / 8, "{syncs} syncs for 640 registrations");
+}

@@ -1,0 +1,7 @@
+//! An agent over a catalog in memory: registering, checking, syncing, restarting.
+
+mod world;
+
+mod catalog_follows;
+mod restarts;
+mod runs_checks;

@@ -1,7 +1,8 @@
 //! The nouns of the registry: names, rows, statuses, authors, indexes.
 //!
-//! Plain values without IO, clock or wire format. Nothing here is serialisable: the edge that speaks
-//! a format owns the types of that format and converts (`catalog::format`, `httpapi::consul`).
+//! Plain values without IO, clock or wire format. No noun is serialisable (only [`Text`] is): the
+//! edge that speaks a format owns the types of that format and converts (`catalog::format`,
+//! `httpapi::consul`).
 //! What Consul accepts is accepted here too, unchecked names and odd statuses included; a type
 //! says only what the rest of the program relies on.
 //!
@@ -16,6 +17,7 @@ mod node;
 mod registration;
 mod row;
 mod session;
+mod text;
 mod time;
 
 pub use author::{Author, Door, Owner, RequestKey};
@@ -24,11 +26,12 @@ pub use instance::{
     FaceNames, Instance, Locality, Opaque, Phase, ServiceAddress, Weights, empty_tags,
 };
 pub use kv::{KvEntry, KvKey};
-pub use name::{CheckId, Folded, InstanceId, NodeName, ServiceName, Text};
+pub use name::{CheckId, Folded, InstanceId, NodeName, ServiceName};
 pub use node::{Node, NodeId};
 pub use registration::Registration;
 pub use row::{Index, Row, Tenant};
 pub use session::{Behavior, ServiceCheck, Session, SessionId};
+pub use text::Text;
 pub use time::{Nanos, Timestamp};
 
 /// A map of texts as nodes and services carry it (meta, tagged addresses), in key order.

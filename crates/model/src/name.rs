@@ -3,11 +3,8 @@
 //! Consul compares names of nodes, services, instances and checks without regard to case and
 //! validates none of them; so a name keeps its spelling and every key is made of its fold.
 
-use compact_str::CompactString;
+use crate::Text;
 use std::fmt;
-
-/// A short text; up to 24 bytes stay inline.
-pub type Text = CompactString;
 
 /// The lower-case form of a name: what keys are made of and what is compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -16,10 +13,12 @@ pub struct Folded(Text);
 impl Folded {
     /// Folds a name as it was typed.
     pub fn new(name: &str) -> Folded {
-        if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-            return Folded(Text::new(name));
-        }
-        Folded(Text::from(name.to_lowercase()))
+        if is_folded(name) { Folded(Text::new(name)) } else { Folded(name.to_lowercase().into()) }
+    }
+
+    /// Folds a text; one that is folded already is shared.
+    fn of(text: &Text) -> Folded {
+        if is_folded(text) { Folded(text.clone()) } else { Folded::new(text) }
     }
 
     /// The folded text.
@@ -31,6 +30,10 @@ impl Folded {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+fn is_folded(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
 }
 
 impl fmt::Display for Folded {
@@ -58,7 +61,7 @@ macro_rules! name {
 
             /// The form to look it up by.
             pub fn fold(&self) -> Folded {
-                Folded::new(&self.0)
+                Folded::of(&self.0)
             }
 
             /// Whether no name was given.
@@ -104,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_fold_ignores_case_in_any_script() {
-        for (typed, folded) in [("web", "web"), ("WEB", "web"), ("Österreich", "österreich"), ("", "")]
+        for (typed, folded) in
+            [("web", "web"), ("WEB", "web"), ("Österreich", "österreich"), ("", "")]
         {
             assert_eq!(Folded::new(typed).as_str(), folded);
             assert_eq!(NodeName::from(typed).fold(), Folded::new(folded));

@@ -352,10 +352,11 @@ pub enum Observed {
     Nothing,
 }
 
-/// A check with its definition put back, as the store keeps it.
+/// A check with its definition put back, as the store keeps it; a report on it stands by itself.
 fn written(held: &Held) -> Check {
     let definition = held.definition.as_deref().cloned().map(Box::new);
-    Check { definition, ..held.check.clone() }
+    let output = if held.expires.is_some() { Text::default() } else { held.check.output.clone() };
+    Check { definition, output, ..held.check.clone() }
 }
 
 fn name_service(check: &mut Check, instance: Option<&Instance>) {

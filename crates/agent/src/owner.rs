@@ -215,6 +215,9 @@ impl Owner {
 
     /// Begins what can begin now.
     fn proceed(&mut self) {
+        if self.rewrite == Rewrite::No && self.store.is_overgrown() {
+            self.rewrite = Rewrite::Wanted;
+        }
         if self.rewrite == Rewrite::Wanted && self.storing.is_empty() {
             self.rewrite = Rewrite::Running;
             self.store.rewrite(&self.local.operations());

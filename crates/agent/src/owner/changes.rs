@@ -39,9 +39,6 @@ impl Owner {
             }
         }
         self.meters.store_syncs.store(self.store.syncs(), Ordering::Relaxed);
-        if self.rewrite == Rewrite::No && self.store.is_overgrown() {
-            self.rewrite = Rewrite::Wanted;
-        }
     }
 
     fn apply(&mut self, storing: Storing, stored: &Result<(), String>) {

@@ -120,12 +120,12 @@ impl Owner {
     fn reap(&mut self, instance: &Folded, check: &Folded) {
         let Some(held) = self.local.instance(instance) else { return };
         let id = held.id.clone();
-        info!(instance = %id, %check, "instance critical for too long, deregistered");
-        count(&self.meters.reaped);
         if self.storing.len() >= super::MAX_STORING {
             warn!(instance = %id, "store is behind, deregistering later");
             return;
         }
+        info!(instance = %id, %check, "instance critical for too long, deregistered");
+        count(&self.meters.reaped);
         self.change(Operation::Deregister(id), None, None);
     }
 

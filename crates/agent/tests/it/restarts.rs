@@ -81,6 +81,34 @@ async fn a_store_that_grows_without_end_does_not() {
     assert!(world.registrar.checks()[0].notes.starts_with("399x"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_only_gets_reports_does_not_grow_without_end_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::on(directory.path(), catalog()).await;
+    let file = directory.path().join("agent/registrations");
+    let checks: Vec<Check> = (0..100).map(|number| ttl(&number.to_string(), 600)).collect();
+    world.register("web", checks).await.unwrap();
+    let length = || fs::metadata(&file).unwrap().len();
+    let (mut last, mut largest) = (length(), 0);
+    for round in 0..30 {
+        for number in 0..100 {
+            let output = format!("{round}{}", "x".repeat(4000));
+            world.observe(&number.to_string(), Status::Passing, &output).await.unwrap();
+        }
+        let limit = Instant::now() + Duration::from_secs(20);
+        while length() == last {
+            assert!(Instant::now() < limit, "reports are not stored in round {round}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        last = length();
+        largest = largest.max(last);
+    }
+    assert!(largest < 4_000_000, "{largest} bytes for reports of 400,000");
+    world.agent.shutdown().await;
+    let world = World::on(directory.path(), catalog()).await;
+    assert!(world.checks().iter().all(|check| check.contains(" passing 29x")));
+}
+
 #[tokio::test]
 async fn a_damaged_store_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,0 +1,96 @@
+//! `rutter agent`: Consul's flags over Consul's configuration files.
+
+use crate::config::{self, Raw};
+use crate::wiring;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Flags; each overrides the key of the same meaning in every file.
+#[derive(Args, Default)]
+pub struct AgentFlags {
+    /// Run a server in memory on loopback; nothing is kept
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    dev: Option<bool>,
+    /// Be a server: hold the replicated log
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    server: Option<bool>,
+    /// Be the only server
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    bootstrap: Option<bool>,
+    /// How many servers to wait for; 1 is the only number yet
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    bootstrap_expect: Option<i64>,
+    /// Where everything is kept
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A file of JSON configuration; may be given again, later files override
+    #[arg(long, value_name = "FILE")]
+    config_file: Vec<PathBuf>,
+    /// This node's name; the host's name by default
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// This node's id; random by default, and kept in the data directory
+    #[arg(long, value_name = "UUID")]
+    node_id: Option<String>,
+    /// The address of this node for others
+    #[arg(long, value_name = "IP")]
+    bind: Option<String>,
+    /// The addresses where clients are answered, separated by blanks
+    #[arg(long, value_name = "IP")]
+    client: Option<String>,
+    /// The name of this datacenter
+    #[arg(long, value_name = "NAME")]
+    datacenter: Option<String>,
+    /// trace, debug, info, warn or err
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Where HTTP is answered; 0 for any free port, -1 for none
+    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
+    http_port: Option<i64>,
+    /// Where DNS is answered, UDP and TCP; 0 for any free port, -1 for none
+    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
+    dns_port: Option<i64>,
+    /// Where other servers are taken; 0 for any free port
+    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
+    server_port: Option<i64>,
+}
+
+/// Runs an agent until it is told to stop.
+pub fn run(flags: AgentFlags, invoked_as: &str) -> anyhow::Result<()> {
+    let dev = flags.dev.unwrap_or(false);
+    let mut raw = if dev { Raw::dev() } else { Raw::default() };
+    let mut warnings = Vec::new();
+    for file in &flags.config_file {
+        let (typed, complaints) = config::read_file(file)?;
+        raw.merge(typed);
+        warnings.extend(complaints);
+    }
+    raw.merge(flags.into_raw());
+    let config = config::resolve(raw, dev)?;
+    wiring::run(wiring::Plan { config, warnings, sample: false, invoked_as: invoked_as.to_owned() })
+}
+
+impl AgentFlags {
+    fn into_raw(self) -> Raw {
+        let ports = config::RawPorts {
+            http: self.http_port,
+            dns: self.dns_port,
+            server: self.server_port,
+            ..Default::default()
+        };
+        Raw {
+            server: self.server,
+            bootstrap: self.bootstrap,
+            bootstrap_expect: self.bootstrap_expect,
+            data_dir: self.data_dir,
+            node_name: self.node,
+            node_id: self.node_id,
+            bind_addr: self.bind,
+            client_addr: self.client,
+            datacenter: self.datacenter,
+            log_level: self.log_level,
+            ports,
+            ..Raw::default()
+        }
+    }
+}

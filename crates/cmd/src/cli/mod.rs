@@ -1,0 +1,117 @@
+//! The command line: one file a command.
+//!
+//! Long flags take one dash or two, as Consul's do; clap knows only two, so a pass over the words
+//! comes first.
+
+mod agent;
+mod dev;
+mod version;
+
+pub use version::CONSUL_VERSION;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// What Consul's scripts expect of an unknown command.
+const UNKNOWN_COMMAND: u8 = 127;
+
+#[derive(Parser)]
+#[command(name = "rutter", about = "Service discovery in one binary", disable_version_flag = true)]
+struct Words {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an agent: the process that answers over HTTP and DNS
+    Agent(Box<agent::AgentFlags>),
+    /// Try it: a server in memory with a sample service, no configuration
+    Dev(dev::DevFlags),
+    /// Say which version this is
+    Version,
+}
+
+/// Runs what the words say.
+pub fn run(words: Vec<OsString>) -> ExitCode {
+    let invoked_as = invoked_as(&words);
+    let words = match Words::try_parse_from(two_dashes(words)) {
+        Ok(words) => words,
+        Err(error) => return explain(&error),
+    };
+    let done = match words.command {
+        Command::Agent(flags) => agent::run(*flags, &invoked_as),
+        Command::Dev(flags) => dev::run(flags),
+        Command::Version => {
+            version::print(&invoked_as);
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("==> {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn explain(error: &clap::Error) -> ExitCode {
+    // A closed pipe is the only way this fails; nobody is left to be told.
+    let _ = error.print();
+    match error.kind() {
+        clap::error::ErrorKind::DisplayHelp => ExitCode::SUCCESS,
+        clap::error::ErrorKind::InvalidSubcommand
+        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            ExitCode::from(UNKNOWN_COMMAND)
+        }
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The name the program was called by, without its directory.
+fn invoked_as(words: &[OsString]) -> String {
+    let path = words.first().map(std::path::Path::new);
+    let name = path.and_then(|path| path.file_name()).unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Gives long flags their second dash: `-bind=x` becomes `--bind=x`; `-h`, `-` and `-1` stay.
+fn two_dashes(words: Vec<OsString>) -> Vec<OsString> {
+    let mut literal = false;
+    let rewrite = |word: OsString| {
+        literal |= word == "--";
+        match word.to_str() {
+            Some(text) if !literal && is_long_with_one_dash(text) => format!("-{text}").into(),
+            _ => word,
+        }
+    };
+    words.into_iter().map(rewrite).collect()
+}
+
+fn is_long_with_one_dash(word: &str) -> bool {
+    let mut rest = word.strip_prefix('-').unwrap_or_default().chars();
+    rest.next().is_some_and(|c| c.is_ascii_alphabetic()) && rest.next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(typed: &str, understood: &str) {
+        let words = typed.split(' ').map(OsString::from).collect();
+        let joined = two_dashes(words).join(std::ffi::OsStr::new(" "));
+        assert_eq!(joined.to_str(), Some(understood));
+    }
+
+    #[test]
+    fn a_long_flag_takes_one_dash_or_two() {
+        check("agent -dev -bind=127.0.0.1", "agent --dev --bind=127.0.0.1");
+        check("agent --dev", "agent --dev");
+        check("agent -h", "agent -h");
+        check("agent -dns-port -1", "agent --dns-port -1");
+        check("lock -- sh -ec x", "lock -- sh -ec x");
+    }
+}

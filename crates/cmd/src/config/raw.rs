@@ -1,0 +1,163 @@
+//! Configuration as typed: every field optional, texts unread.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// One file, or the flags, or all of them merged.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raw {
+    pub alt_domain: Option<String>,
+    pub bind_addr: Option<String>,
+    pub bootstrap: Option<bool>,
+    pub bootstrap_expect: Option<i64>,
+    pub client_addr: Option<String>,
+    pub data_dir: Option<PathBuf>,
+    pub datacenter: Option<String>,
+    pub disable_update_check: Option<bool>,
+    pub disk_reserve_bytes: Option<u64>,
+    pub dns_config: RawDns,
+    pub domain: Option<String>,
+    pub http_config: RawHttp,
+    pub limits: RawLimits,
+    pub log_level: Option<String>,
+    pub node_id: Option<String>,
+    pub node_meta: Option<BTreeMap<String, String>>,
+    pub node_name: Option<String>,
+    pub performance: RawPerformance,
+    pub ports: RawPorts,
+    pub primary_datacenter: Option<String>,
+    pub server: Option<bool>,
+    pub session_ttl_min: Option<String>,
+}
+
+/// The block `dns_config`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawDns {
+    pub a_record_limit: Option<i64>,
+    pub enable_additional_node_meta_txt: Option<bool>,
+    pub enable_truncate: Option<bool>,
+    pub node_ttl: Option<String>,
+    pub only_passing: Option<bool>,
+    pub service_ttl: Option<BTreeMap<String, String>>,
+    pub soa: Option<RawSoa>,
+    pub udp_answer_limit: Option<i64>,
+}
+
+/// The block `dns_config.soa`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawSoa {
+    pub refresh: Option<u32>,
+    pub retry: Option<u32>,
+    pub expire: Option<u32>,
+    pub min_ttl: Option<u32>,
+}
+
+/// The block `http_config`, of which nothing is applied yet.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawHttp {}
+
+/// The block `ports`; -1 is off, 0 is any free one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawPorts {
+    pub dns: Option<i64>,
+    pub http: Option<i64>,
+    pub https: Option<i64>,
+    pub serf_lan: Option<i64>,
+    pub serf_wan: Option<i64>,
+    pub server: Option<i64>,
+}
+
+/// The block `limits`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLimits {
+    pub http_max_conns_per_client: Option<i64>,
+    pub kv_max_value_size: Option<i64>,
+}
+
+/// The block `performance`; Consul's timing of elections, of which one server holds none.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawPerformance {
+    pub raft_multiplier: Option<i64>,
+}
+
+impl Raw {
+    /// What `-dev` stands for.
+    pub fn dev() -> Raw {
+        Raw {
+            server: Some(true),
+            bootstrap: Some(true),
+            bind_addr: Some("127.0.0.1".to_owned()),
+            ..Raw::default()
+        }
+    }
+
+    /// Lays `over` on top: what it gives wins, maps join.
+    pub fn merge(&mut self, over: Raw) {
+        take(&mut self.alt_domain, over.alt_domain);
+        take(&mut self.bind_addr, over.bind_addr);
+        take(&mut self.bootstrap, over.bootstrap);
+        take(&mut self.bootstrap_expect, over.bootstrap_expect);
+        take(&mut self.client_addr, over.client_addr);
+        take(&mut self.data_dir, over.data_dir);
+        take(&mut self.datacenter, over.datacenter);
+        take(&mut self.disable_update_check, over.disable_update_check);
+        take(&mut self.disk_reserve_bytes, over.disk_reserve_bytes);
+        take(&mut self.domain, over.domain);
+        take(&mut self.log_level, over.log_level);
+        take(&mut self.node_id, over.node_id);
+        take_all(&mut self.node_meta, over.node_meta);
+        take(&mut self.node_name, over.node_name);
+        take(&mut self.primary_datacenter, over.primary_datacenter);
+        take(&mut self.server, over.server);
+        take(&mut self.session_ttl_min, over.session_ttl_min);
+        self.dns_config.merge(over.dns_config);
+        take(&mut self.limits.http_max_conns_per_client, over.limits.http_max_conns_per_client);
+        take(&mut self.limits.kv_max_value_size, over.limits.kv_max_value_size);
+        take(&mut self.performance.raft_multiplier, over.performance.raft_multiplier);
+        self.ports.merge(over.ports);
+    }
+}
+
+impl RawDns {
+    fn merge(&mut self, over: RawDns) {
+        take(&mut self.a_record_limit, over.a_record_limit);
+        take(&mut self.enable_additional_node_meta_txt, over.enable_additional_node_meta_txt);
+        take(&mut self.enable_truncate, over.enable_truncate);
+        take(&mut self.node_ttl, over.node_ttl);
+        take(&mut self.only_passing, over.only_passing);
+        take_all(&mut self.service_ttl, over.service_ttl);
+        take(&mut self.soa, over.soa);
+        take(&mut self.udp_answer_limit, over.udp_answer_limit);
+    }
+}
+
+impl RawPorts {
+    fn merge(&mut self, over: RawPorts) {
+        take(&mut self.dns, over.dns);
+        take(&mut self.http, over.http);
+        take(&mut self.https, over.https);
+        take(&mut self.serf_lan, over.serf_lan);
+        take(&mut self.serf_wan, over.serf_wan);
+        take(&mut self.server, over.server);
+    }
+}
+
+fn take<T>(under: &mut Option<T>, over: Option<T>) {
+    if over.is_some() {
+        *under = over;
+    }
+}
+
+fn take_all(under: &mut Option<BTreeMap<String, String>>, over: Option<BTreeMap<String, String>>) {
+    if let Some(over) = over {
+        under.get_or_insert_default().extend(over);
+    }
+}

@@ -1,0 +1,289 @@
+//! Configuration resolved: no options, nothing left as text, cross-checks done. Pure but for the
+//! names and addresses of this host, which are asked for where none was given.
+
+use super::raw::{Raw, RawDns};
+use anyhow::{Context, bail, ensure};
+use model::{Nanos, Node, NodeName, Text, TextMap};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This node's row: name, address, tagged addresses, meta.
+    pub node: Node,
+    /// This node's id; random in memory, else kept in the data directory unless configured.
+    pub node_id: Uuid,
+    /// Whether the id was configured, so that what the data directory says does not count.
+    pub node_id_given: bool,
+    /// The datacenter, lower-cased.
+    pub datacenter: String,
+    /// The primary datacenter, echoed.
+    pub primary_datacenter: String,
+    /// Where to bind what other servers reach.
+    pub bind: IpAddr,
+    /// The address given to others.
+    pub advertise: IpAddr,
+    /// Where to answer clients.
+    pub client: Vec<IpAddr>,
+    /// Where everything is kept; `None` in memory.
+    pub data: Option<PathBuf>,
+    /// Whether this is `-dev`: answers over HTTP are indented.
+    pub dev: bool,
+    /// What to log.
+    pub log_level: tracing::Level,
+    /// The shortest TTL of a session.
+    pub session_ttl_min: Nanos,
+    /// The largest value of a key, in bytes.
+    pub kv_max_value_size: usize,
+    /// The most HTTP connections of one client address.
+    pub http_max_conns_per_client: usize,
+    /// Free disk below which writes are refused, in bytes.
+    pub disk_reserve_bytes: u64,
+    /// Ports.
+    pub ports: Ports,
+    /// The DNS face.
+    pub dns: dns::Config,
+}
+
+/// Ports; `None` is off, 0 any free one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// HTTP.
+    pub http: Option<u16>,
+    /// DNS over UDP and TCP.
+    pub dns: Option<u16>,
+    /// Other servers.
+    pub server: u16,
+    /// Gossip in the datacenter: reported, not bound yet.
+    pub serf_lan: u16,
+    /// Gossip between datacenters: reported, not bound yet.
+    pub serf_wan: u16,
+}
+
+/// Consul's smallest session TTL.
+const SESSION_TTL_MIN: Nanos = Nanos::seconds(10);
+/// Consul's largest value.
+const KV_MAX_VALUE_SIZE: i64 = 512 * 1024;
+/// Consul's limit of connections.
+const HTTP_MAX_CONNS_PER_CLIENT: i64 = 200;
+/// What stays free on the disk of the data directory.
+const DISK_RESERVE_BYTES: u64 = 64 << 20;
+
+/// Checks what was typed and fills in what was not.
+pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
+    check_role(&raw, dev)?;
+    ensure!(
+        raw.ports.https.unwrap_or(-1) <= 0,
+        "ports.https asks for TLS, which this version does not serve; it refuses to start rather than run without it"
+    );
+    if let Some(multiplier) = raw.performance.raft_multiplier {
+        ensure!((1..=10).contains(&multiplier), "performance.raft_multiplier must be 1 to 10");
+    }
+    let bind = bind_address(raw.bind_addr.as_deref())?;
+    let advertise = if bind.is_unspecified() { net::host::address()? } else { bind };
+    let datacenter = raw.datacenter.as_deref().unwrap_or("dc1").to_ascii_lowercase();
+    check_datacenter(&datacenter)?;
+    let node_id = raw.node_id.as_deref().map(Uuid::parse_str).transpose();
+    let node_id = node_id.context("node_id must be a UUID")?;
+    let name = raw.node_name.clone().map_or_else(net::host::name, Ok)?;
+    ensure!(!name.is_empty(), "node_name must not be empty");
+    let ports = ports(&raw)?;
+    let dns = dns_config(&raw, &datacenter)?;
+    let ttl_min = raw.session_ttl_min.as_deref().map(duration).transpose();
+    Ok(Config {
+        node: node_row(&name, advertise, &raw)?,
+        node_id: node_id.unwrap_or_else(Uuid::new_v4),
+        node_id_given: node_id.is_some(),
+        primary_datacenter: raw.primary_datacenter.unwrap_or_else(|| datacenter.clone()),
+        datacenter,
+        bind,
+        advertise,
+        client: client_addresses(raw.client_addr.as_deref().unwrap_or("127.0.0.1"))?,
+        data: raw.data_dir.filter(|_| !dev),
+        dev,
+        log_level: log_level(raw.log_level.as_deref().unwrap_or("info"))?,
+        session_ttl_min: ttl_min.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN),
+        kv_max_value_size: positive(
+            "limits.kv_max_value_size",
+            raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
+        )?,
+        http_max_conns_per_client: positive(
+            "limits.http_max_conns_per_client",
+            raw.limits.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
+        )?,
+        disk_reserve_bytes: raw.disk_reserve_bytes.unwrap_or(DISK_RESERVE_BYTES),
+        ports,
+        dns,
+    })
+}
+
+/// One server in memory or on disk is all there is; everything else is refused by name.
+fn check_role(raw: &Raw, dev: bool) -> anyhow::Result<()> {
+    let server = raw.server.unwrap_or(false);
+    ensure!(
+        server || dev,
+        "without -server or -dev this would be a client agent, which this version does not have; \
+         add -server -bootstrap-expect=1, or -dev"
+    );
+    let expected = raw.bootstrap_expect.unwrap_or(0);
+    ensure!(
+        (0..=1).contains(&expected),
+        "bootstrap_expect={expected}: this version runs one server only; use -bootstrap-expect=1"
+    );
+    ensure!(
+        dev || expected == 1 || raw.bootstrap == Some(true),
+        "a server must know that it is the only one: add -bootstrap-expect=1"
+    );
+    ensure!(dev || raw.data_dir.is_some(), "data_dir cannot be empty");
+    Ok(())
+}
+
+fn bind_address(given: Option<&str>) -> anyhow::Result<IpAddr> {
+    let text = given.unwrap_or("0.0.0.0");
+    text.parse().with_context(|| format!("bind_addr {text:?} is not an IP address"))
+}
+
+fn client_addresses(text: &str) -> anyhow::Result<Vec<IpAddr>> {
+    let addresses: Result<Vec<IpAddr>, _> = text.split_whitespace().map(str::parse).collect();
+    let addresses =
+        addresses.with_context(|| format!("client_addr {text:?} is not a list of IP addresses"))?;
+    ensure!(!addresses.is_empty(), "client_addr must not be empty");
+    Ok(addresses)
+}
+
+/// Source: Consul, "-datacenter": letters, digits, hyphens and underscores.
+fn check_datacenter(name: &str) -> anyhow::Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ensure!(
+        !name.is_empty() && name.chars().all(fits),
+        "datacenter {name:?} must consist of letters, digits, '-' and '_'"
+    );
+    Ok(())
+}
+
+fn log_level(text: &str) -> anyhow::Result<tracing::Level> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "trace" => tracing::Level::TRACE,
+        "debug" => tracing::Level::DEBUG,
+        "info" => tracing::Level::INFO,
+        "warn" | "warning" => tracing::Level::WARN,
+        "err" | "error" => tracing::Level::ERROR,
+        _ => bail!("log_level {text:?} is none of trace, debug, info, warn, err"),
+    })
+}
+
+fn ports(raw: &Raw) -> anyhow::Result<Ports> {
+    let typed = &raw.ports;
+    let needed = |name, given, usual| -> anyhow::Result<u16> {
+        port(name, given, usual)?.with_context(|| format!("ports.{name} cannot be off"))
+    };
+    Ok(Ports {
+        http: port("http", typed.http, 8500)?,
+        dns: port("dns", typed.dns, 8600)?,
+        server: needed("server", typed.server, 8300)?,
+        serf_lan: needed("serf_lan", typed.serf_lan, 8301)?,
+        serf_wan: port("serf_wan", typed.serf_wan, 8302)?.unwrap_or(0),
+    })
+}
+
+fn port(name: &str, given: Option<i64>, usual: u16) -> anyhow::Result<Option<u16>> {
+    match given {
+        None => Ok(Some(usual)),
+        Some(-1) => Ok(None),
+        Some(port) => match u16::try_from(port) {
+            Ok(port) => Ok(Some(port)),
+            Err(_) => bail!("ports.{name}={port}: a port is 0 to 65535, or -1 for none"),
+        },
+    }
+}
+
+fn positive(name: &str, value: i64) -> anyhow::Result<usize> {
+    match usize::try_from(value) {
+        Ok(value) if value > 0 => Ok(value),
+        _ => bail!("{name}={value} must be more than 0"),
+    }
+}
+
+/// Reads one of Go's durations.
+fn duration(text: &str) -> anyhow::Result<Nanos> {
+    Ok(Nanos(lang::duration::parse(text)?))
+}
+
+fn dns_config(raw: &Raw, datacenter: &str) -> anyhow::Result<dns::Config> {
+    let typed: &RawDns = &raw.dns_config;
+    let usual = dns::Config::default();
+    let ttl = |text: &String| -> anyhow::Result<Duration> {
+        Ok(duration(text)?.positive().unwrap_or_default())
+    };
+    let mut service_ttl = usual.service_ttl;
+    for (service, text) in typed.service_ttl.iter().flatten() {
+        let value = ttl(text).with_context(|| format!("dns_config.service_ttl.{service}"))?;
+        service_ttl.insert(service.clone(), value);
+    }
+    let soa = typed.soa.as_ref().map_or(usual.soa, |soa| dns::Soa {
+        refresh: soa.refresh.unwrap_or(usual.soa.refresh),
+        retry: soa.retry.unwrap_or(usual.soa.retry),
+        expire: soa.expire.unwrap_or(usual.soa.expire),
+        min_ttl: soa.min_ttl.unwrap_or(usual.soa.min_ttl),
+    });
+    let limit = |given: Option<i64>, usual: usize| {
+        given.map_or(usual, |limit| usize::try_from(limit).unwrap_or(0))
+    };
+    Ok(dns::Config {
+        domain: raw.domain.clone().unwrap_or(usual.domain),
+        alt_domain: raw.alt_domain.clone().filter(|domain| !domain.is_empty()),
+        datacenter: datacenter.to_owned(),
+        node_ttl: typed
+            .node_ttl
+            .as_ref()
+            .map(ttl)
+            .transpose()
+            .context("dns_config.node_ttl")?
+            .unwrap_or(usual.node_ttl),
+        service_ttl,
+        only_passing: typed.only_passing.unwrap_or(usual.only_passing),
+        a_record_limit: limit(typed.a_record_limit, usual.a_record_limit),
+        udp_answer_limit: limit(typed.udp_answer_limit, usual.udp_answer_limit),
+        enable_truncate: typed.enable_truncate.unwrap_or(usual.enable_truncate),
+        enable_additional_node_meta_txt: typed
+            .enable_additional_node_meta_txt
+            .unwrap_or(usual.enable_additional_node_meta_txt),
+        soa,
+        ..usual
+    })
+}
+
+/// The row a server has of itself.
+///
+/// Source: observed on Consul 1.21: every server's node carries these addresses and this meta.
+fn node_row(name: &str, address: IpAddr, raw: &Raw) -> anyhow::Result<Node> {
+    let text = Text::from(address.to_string());
+    let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+    let mut tagged = TextMap::new();
+    for network in ["lan", "wan"] {
+        tagged.insert(network.into(), text.clone());
+        tagged.insert(Text::from(format!("{network}_{family}")), text.clone());
+    }
+    let mut meta = TextMap::from([
+        ("consul-network-segment".into(), Text::default()),
+        ("consul-version".into(), crate::cli::CONSUL_VERSION.into()),
+    ]);
+    for (key, value) in raw.node_meta.iter().flatten() {
+        ensure!(
+            !key.starts_with("consul-"),
+            "node_meta.{key}: names that begin with 'consul-' are reserved"
+        );
+        meta.insert(Text::from(key.as_str()), Text::from(value.as_str()));
+    }
+    Ok(Node {
+        name: NodeName::new(name),
+        id: None,
+        address: text,
+        tagged_addresses: Some(tagged),
+        meta: Some(meta),
+        locality: None,
+    })
+}

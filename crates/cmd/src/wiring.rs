@@ -1,0 +1,233 @@
+//! Who is started with whom, and ended in which order.
+//!
+//! TCP ports are taken first, so that a second process on the same ports is refused before it touches
+//! anything. Then log and catalog, the agent, and the faces last: who is answered at all is answered
+//! from a catalog that is there. The end goes the other way.
+
+use crate::banner::{self, Bound};
+use crate::cli::CONSUL_VERSION;
+use crate::config::Config;
+use crate::{identity, sample, signals};
+use anyhow::{Context, anyhow};
+use catalog::Acl;
+use cluster::{Cluster, ServerRow};
+use httpapi::{Identity, Settings};
+use seams::{Datacenters, Doors, Projection};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// What to run.
+pub struct Plan {
+    /// The resolved configuration.
+    pub config: Config,
+    /// What to tell about it.
+    pub warnings: Vec<String>,
+    /// Whether to run the sample service and print lines to paste.
+    pub sample: bool,
+    /// The name the program was called by.
+    pub invoked_as: String,
+}
+
+/// Clients parse a date here; the build tells none of its own, so that it can be reproduced.
+const BUILD_DATE: &str = "1970-01-01T00:00:00Z";
+
+/// How long an orderly end may take before the process ends anyway.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs an agent until a signal or a fatal error ends it.
+pub fn run(plan: Plan) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_max_level(plan.config.log_level)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
+    for warning in &plan.warnings {
+        warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(run_until_stopped(plan));
+    runtime.shutdown_background();
+    done
+}
+
+async fn run_until_stopped(plan: Plan) -> anyhow::Result<()> {
+    let Plan { mut config, sample, invoked_as, .. } = plan;
+    let signal = signals::stop();
+    let ports = Ports::take(&config)?;
+    config.node_id = identity::node_id(&config)?;
+    config.node.id = Some(config.node_id);
+    let running = start(&config, ports).await?;
+    banner::print(&config, &running.bound, &invoked_as);
+    if sample {
+        show_sample(&config, &running).await?;
+    }
+    let ended = tokio::select! {
+        signal = signal => {
+            info!(signal = signal?, "stopping");
+            Ok(())
+        }
+        message = running.cluster.fatal() => Err(anyhow!("{message}")),
+    };
+    if tokio::time::timeout(END_LIMIT, running.stop()).await.is_err() {
+        warn!("the end took too long and was cut short");
+    }
+    ended
+}
+
+/// The TCP ports, bound without SO_REUSEPORT.
+struct Ports {
+    http: Vec<TcpListener>,
+    server: TcpListener,
+}
+
+impl Ports {
+    fn take(config: &Config) -> anyhow::Result<Ports> {
+        let listen = |ip, port| net::listen(SocketAddr::new(ip, port));
+        let clients = config.client.iter().filter_map(|ip| Some((*ip, config.ports.http?)));
+        let http: Result<Vec<_>, _> = clients.map(|(ip, port)| listen(ip, port)).collect();
+        let http = http.context("HTTP (-http-port, -client)")?;
+        let server = listen(config.bind, config.ports.server).context("servers (-server-port)")?;
+        Ok(Ports { http, server })
+    }
+}
+
+/// All that runs.
+struct Running {
+    cluster: Cluster,
+    agent: agent::Agent,
+    dns: dns::Server,
+    http: httpapi::Server,
+    bound: Bound,
+}
+
+async fn start(config: &Config, ports: Ports) -> anyhow::Result<Running> {
+    let server = ports.server.local_addr()?;
+    let table = dns::table(&config.dns);
+    let projection = Arc::clone(&table) as Arc<dyn Projection>;
+    let cluster = start_cluster(config, server.port(), projection).await?;
+    let doors = cluster.doors().clone();
+    let agent = start_agent(config, doors.clone()).await?;
+    cluster.ready().await;
+    let dns = start_dns(config, &table, &doors)?;
+    let mut http = Vec::new();
+    for listener in &ports.http {
+        http.push(listener.local_addr()?);
+    }
+    let bound = Bound { http, dns: dns.addresses().to_vec(), server };
+    let context = context(config, &bound, &agent, doors);
+    let http = httpapi::start(ports.http, context).context("cannot serve HTTP")?;
+    tokio::spawn(turn_away(ports.server));
+    Ok(Running { cluster, agent, dns, http, bound })
+}
+
+impl Running {
+    async fn stop(self) {
+        self.http.shutdown().await;
+        self.dns.shutdown();
+        self.agent.shutdown().await;
+        self.cluster.shutdown().await;
+    }
+}
+
+async fn start_cluster(
+    config: &Config,
+    port: u16,
+    projection: Arc<dyn Projection>,
+) -> anyhow::Result<Cluster> {
+    let server = ServerRow { node: config.node.clone(), port, version: CONSUL_VERSION.into() };
+    let limits = consensus::Limits {
+        disk_reserve_bytes: config.disk_reserve_bytes,
+        ..consensus::Limits::default()
+    };
+    let options = cluster::Options {
+        data: config.data.clone(),
+        server,
+        acl: Acl::Off,
+        limits,
+        projections: vec![projection],
+    };
+    Ok(cluster::start(options).await?)
+}
+
+async fn start_agent(config: &Config, doors: Doors) -> anyhow::Result<agent::Agent> {
+    let settings =
+        agent::Config { data: config.data.clone(), ..agent::Config::new(config.node.name.clone()) };
+    agent::start(settings, doors).await.context("the agent's own registrations")
+}
+
+fn start_dns(
+    config: &Config,
+    table: &Arc<dns::Table>,
+    doors: &Doors,
+) -> anyhow::Result<dns::Server> {
+    let port = config.ports.dns;
+    let listen: Vec<SocketAddr> =
+        config.client.iter().filter_map(|ip| Some(SocketAddr::new(*ip, port?))).collect();
+    let readers = dns::Readers { own: Arc::clone(&doors.reader), others: BTreeMap::new() };
+    let meters = dns::Meters::default();
+    dns::start(&listen, &config.dns, table, readers, &meters).context("-dns-port, -client")
+}
+
+fn context(config: &Config, bound: &Bound, agent: &agent::Agent, doors: Doors) -> httpapi::Context {
+    let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
+    let identity = Identity {
+        node_name: config.node.name.clone(),
+        node_id: config.node_id,
+        node_meta: config.node.meta.clone().unwrap_or_default(),
+        datacenter: config.datacenter.clone(),
+        primary_datacenter: config.primary_datacenter.clone(),
+        version: CONSUL_VERSION.to_owned(),
+        revision: String::new(),
+        build_date: BUILD_DATE.to_owned(),
+        address: config.advertise,
+        server_address: SocketAddr::new(config.advertise, bound.server.port()),
+        serf_lan_port: config.ports.serf_lan,
+        serf_wan_port: config.ports.serf_wan,
+        http_port: port(&bound.http),
+        dns_port: port(&bound.dns),
+        server: true,
+        bootstrap: true,
+        dev_mode: config.dev,
+        data_dir: config.data.as_ref().map_or(String::new(), |dir| dir.display().to_string()),
+    };
+    let settings = Settings {
+        session_ttl_min: config.session_ttl_min,
+        kv_max_value_size: config.kv_max_value_size,
+        ..Settings::default()
+    };
+    let limits = net::http::Limits {
+        connections_per_client: config.http_max_conns_per_client,
+        ..net::http::Limits::default()
+    };
+    httpapi::Context {
+        identity,
+        settings,
+        limits,
+        datacenters: Datacenters::only(&config.datacenter, doors),
+        registrar: agent.registrar(),
+    }
+}
+
+async fn show_sample(config: &Config, running: &Running) -> anyhow::Result<()> {
+    sample::start(&*running.agent.registrar(), &config.node.name).await?;
+    let (http, dns) = (running.bound.http.first().copied(), running.bound.dns.first().copied());
+    tokio::spawn(sample::show(http, dns));
+    Ok(())
+}
+
+/// The port for other servers is taken and announced, and there are none to talk to yet: whoever
+/// connects is told so by a closed connection rather than left waiting.
+async fn turn_away(listener: TcpListener) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return warn!(%error, "server port"),
+    };
+    loop {
+        if listener.accept().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

@@ -109,6 +109,12 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
         stop: stopped,
     };
     let keeper = H::Runtime::spawn(keeper.run());
+    let told = shared.clone();
+    let keeper = H::Runtime::spawn(async move {
+        if let Err(error) = keeper.await {
+            told.fail(format!("marking or taking a snapshot went wrong: {error}; start again"));
+        }
+    });
     let (tell, leadership) = watch::channel(Leadership::default());
     let own = Server { id: identity.node, address: address.clone() };
     let _ends_with_the_engine =
@@ -124,7 +130,7 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
         jitter: AtomicU64::new(identity.node),
         stop,
         keeper: Mutex::new(Some(Box::pin(async move {
-            let _panicked_or_done = keeper.await;
+            let _done = keeper.await;
         }))),
         lock: Mutex::new(parts.lock),
         identity,

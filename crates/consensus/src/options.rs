@@ -32,7 +32,8 @@ pub struct Limits {
     pub max_entry_bytes: usize,
     /// How many proposals may be under way; default 8,192. Beyond: refused, `QueueFull`.
     pub queue_entries: usize,
-    /// How many bytes of proposals may be under way; default 32 MiB. Beyond: refused, `QueueFull`.
+    /// How many bytes of proposals may be under way; default 32 MiB, at least one entry of the
+    /// largest size. Beyond: refused, `QueueFull`.
     pub queue_bytes: usize,
     /// How long a proposal or read waits for a leader; default 5 s. Beyond: `NoLeader`.
     pub leader_wait: Duration,
@@ -43,7 +44,7 @@ pub struct Limits {
     /// A snapshot is taken after this much log, or the last snapshot's size if larger; 64 MiB.
     ///
     /// Lower: a faster restart and a smaller disk, more writing. An entry counts its own bytes and
-    /// 128 for what it costs in memory and framing.
+    /// 256 for what it costs in memory and framing.
     pub snapshot_log_bytes: u64,
     /// The size at which a file of the log is closed and the next begun; default 8 MiB.
     ///

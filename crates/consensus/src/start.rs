@@ -45,8 +45,9 @@ pub fn start(
 ) -> BoxFuture<'static, Result<Consensus, StartError>> {
     Box::pin(async move {
         let mut options = options;
-        let most = &mut options.limits.max_entry_bytes;
-        *most = (*most).min(LARGEST_ENTRY_BYTES);
+        let limits = &mut options.limits;
+        limits.max_entry_bytes = limits.max_entry_bytes.min(LARGEST_ENTRY_BYTES);
+        limits.queue_bytes = limits.queue_bytes.max(limits.max_entry_bytes);
         let parts = Tokio::offload(move || match options.data.clone() {
             Some(directory) => open_files(&directory, options, fsm),
             None => open_memory(options, fsm),

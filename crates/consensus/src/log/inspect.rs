@@ -2,11 +2,12 @@
 //!
 //! raft-log repairs a torn tail by cutting it, and takes some damage for one. So the files are read
 //! first, without changing them, and the start is refused when
-//! - a record is damaged and whole ones follow it, or a file between two others is missing;
+//! - a record is damaged otherwise than by ending early, or a file between two others is missing;
 //! - what can be read ends before the [`Mark`](super::Mark), which was synced and so once readable;
 //! - the entries that can be read have a hole.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use raft_log::codeq::OffsetSize;
@@ -28,11 +29,33 @@ pub(crate) fn inspect(directory: &Path, limits: &Limits, mark: u64) -> Result<()
         Ok(())
     });
     read.map_err(|source| fail("read the log in", source))?;
-    seen.judge(mark).map_err(|(chunk, problem)| {
+    let path = |chunk| {
         // The name that raft-log gives the file.
-        let file = raft_log::chunked_wal::Config::chunk_file_name(raft_log::ChunkId(chunk));
-        StartError::Damaged { file: directory.join(file), problem }
-    })
+        directory.join(raft_log::chunked_wal::Config::chunk_file_name(raft_log::ChunkId(chunk)))
+    };
+    if let Some((chunk, problem)) = &seen.unreadable
+        && !seen.runs_out
+        && seen.end >= mark
+    {
+        let file = path(*chunk);
+        let zeros = only_zeros(&file, seen.end.saturating_sub(*chunk));
+        if !zeros.map_err(|source| fail("read the log in", source))? {
+            return Err(StartError::Damaged { file, problem: problem.clone() });
+        }
+    }
+    seen.judge(mark).map_err(|(chunk, problem)| StartError::Damaged { file: path(chunk), problem })
+}
+
+/// Whether a file holds nothing after `from`: its length was stored, and its content was not.
+fn only_zeros(file: &Path, from: u64) -> io::Result<bool> {
+    let mut file = File::open(file)?;
+    file.seek(SeekFrom::Start(from))?;
+    for byte in BufReader::new(file).bytes() {
+        if byte? != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What was read so far.
@@ -45,6 +68,8 @@ struct Seen {
     started: bool,
     /// The first record that could not be read, as (file, problem).
     unreadable: Option<(u64, String)>,
+    /// That record ran past the end of the file, as a torn one does.
+    runs_out: bool,
     /// The first thing that cannot be a torn tail.
     damage: Option<(u64, String)>,
     first: Option<u64>,
@@ -60,8 +85,10 @@ impl Seen {
         let (length, record) = match record {
             Ok(whole) => whole,
             Err(error) => {
-                let problem = format!("a record cannot be read ({error})");
-                self.unreadable.get_or_insert((chunk, problem));
+                if self.unreadable.is_none() {
+                    self.runs_out = error.kind() == io::ErrorKind::UnexpectedEof;
+                    self.unreadable = Some((chunk, format!("a record cannot be read ({error})")));
+                }
                 return;
             }
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
@@ -66,8 +67,15 @@ fn contents(log: &Chunks) -> (WalState, Vec<String>) {
     (WalState { committed: None, ..log.state() }, texts.collect())
 }
 
+/// A directory in memory where there is one: thousands of copies are made.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.unwrap()
+}
+
 fn copy(from: &Path) -> tempfile::TempDir {
-    let to = tempfile::tempdir().unwrap();
+    let to = scratch();
     fs::create_dir(to.path().join("log")).unwrap();
     for name in files(from) {
         fs::copy(from.join(&name), to.path().join(&name)).unwrap();
@@ -162,6 +170,14 @@ fn a_log_that_lost_something_is_refused_with_what_to_do() {
     check_refused(bad.path(), "and was synced up to");
 
     let bad = copy(good.path());
+    let mut longer = bytes.clone();
+    longer.extend_from_slice(&[
+        0, 0, 0, 0, 1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+    ]);
+    fs::write(bad.path().join(tail), longer).unwrap();
+    check_refused(bad.path(), "a record cannot be read");
+
+    let bad = copy(good.path());
     fs::remove_file(bad.path().join(tail)).unwrap();
     check_refused(bad.path(), "a file is missing after it: the log can be read up to");
 
@@ -194,4 +210,75 @@ fn a_purged_log_reads_from_where_it_was_purged() {
     let (state, texts) = contents(&log);
     assert_eq!((state.purged, state.last), (Some(log_id(1, 5)), Some(log_id(1, ENTRIES - 1))));
     assert_eq!((texts.len() as u64, &texts[0][..]), (ENTRIES - 6, "command 6"));
+}
+
+/// Copies a log that is being written, the newest file first, so that no file is newer than the
+/// one after it; again when a file was purged meanwhile. Returns nothing when it was.
+fn copy_live(from: &Path) -> Option<tempfile::TempDir> {
+    let to = tempfile::tempdir().unwrap();
+    fs::create_dir(to.path().join("log")).unwrap();
+    for name in files(from).iter().rev() {
+        match fs::copy(from.join(name), to.path().join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && name.starts_with("log") => {
+                return None;
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
+        }
+    }
+    Some(to)
+}
+
+#[test]
+fn a_log_cut_anywhere_after_its_last_sync_holds_what_was_synced() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("log")).unwrap();
+    let (mut log, mark) = open(root.path()).unwrap();
+    synced(|done| log.save_vote(&Vote::new_committed(1, 7), done));
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (count, stopped) = (acknowledged.clone(), stop.clone());
+    let marks = mark.clone();
+    let writer = std::thread::spawn(move || {
+        let mut index = 0;
+        while !stopped.load(SeqCst) {
+            let batch = 1 + index % 5;
+            let count = count.clone();
+            let last = index + batch - 1;
+            let done: Done = Box::new(move |result| {
+                result.unwrap();
+                count.fetch_max(last + 1, SeqCst);
+            });
+            log.append((index..=last).map(entry).collect(), done).unwrap();
+            log.commit(&log_id(1, last)).unwrap();
+            index += batch;
+            if index % 50 < batch && index > 60 {
+                synced(|done| log.purge(&log_id(1, index - 60), done));
+                marks.write(false).unwrap();
+            }
+        }
+    });
+    let mut seed = 1_u64;
+    let mut checked = 0;
+    while checked < 60 {
+        let promised = acknowledged.load(SeqCst);
+        let Some(copied) = copy_live(root.path()) else { continue };
+        // What was torn off while it was being written: a piece of a record at the very end.
+        let names = files(copied.path());
+        let tail = copied.path().join(&names[names.len() - 2]);
+        let mut bytes = fs::read(&tail).unwrap();
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        bytes.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0][..(seed >> 61) as usize]);
+        fs::write(&tail, bytes).unwrap();
+        let (log, _) = open(copied.path()).unwrap_or_else(|error| panic!("{error}"));
+        let (state, texts) = contents(&log);
+        let last = state.last.map_or(0, |id| id.index + 1);
+        assert!(last >= promised, "{promised} were synced, {last} are there");
+        let first = state.purged.map_or(0, |id| id.index + 1);
+        assert_eq!(texts.len() as u64, last - first);
+        checked += 1;
+    }
+    stop.store(true, SeqCst);
+    writer.join().unwrap();
+    assert!(acknowledged.load(SeqCst) > 100);
 }

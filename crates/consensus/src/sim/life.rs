@@ -155,7 +155,7 @@ fn open(
 ) -> Result<Parts, StartError> {
     let fail = |doing| move |source| StartError::Io { doing, path: "/sim".into(), source };
     let limits = Limits {
-        snapshot_log_bytes: 4000,
+        snapshot_log_bytes: 7000,
         disk_reserve_bytes: RESERVE,
         queue_entries: 12,
         apply_entries: 4,

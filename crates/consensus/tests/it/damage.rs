@@ -9,7 +9,7 @@ use crate::machine::{State, eventually, limits, set, start};
 
 /// Snapshots after every few writes, small files.
 fn small() -> Limits {
-    Limits { snapshot_log_bytes: 4000, chunk_bytes: 1000, ..limits() }
+    Limits { snapshot_log_bytes: 7000, chunk_bytes: 1000, ..limits() }
 }
 
 /// Writes until three snapshots were taken; returns the state and the snapshots' paths, newest last.

@@ -99,3 +99,38 @@ async fn an_orderly_stop_is_not_fatal() {
     let waited = tokio::time::timeout(Duration::from_millis(100), fatal).await;
     assert!(waited.is_err(), "{waited:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_fails_is_no_reason_to_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { snapshot_log_bytes: 2000, ..limits() };
+    let (server, view) = start(Some(directory.path()), limits).await.unwrap();
+    set(&server, "picture", "fails").await;
+    let half = directory.path().join("snapshots");
+    for number in 0..200 {
+        set(&server, "a", &number.to_string()).await;
+    }
+    assert_eq!(server.status().last_snapshot_index, 0);
+    server.shutdown().await;
+    assert_eq!(std::fs::read_dir(half).unwrap().count(), 0, "nothing half is left");
+    let (server, again) = start(Some(directory.path()), crate::machine::limits()).await.unwrap();
+    assert_eq!(*again.lock().unwrap(), *view.lock().unwrap());
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_panics_ends_the_process_with_a_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { snapshot_log_bytes: 2000, ..limits() };
+    let (server, _) = start(Some(directory.path()), limits).await.unwrap();
+    let fatal = server.fatal();
+    set(&server, "picture", "panics").await;
+    for number in 0..20 {
+        let command = Bytes::from(format!("a={number}"));
+        // Refused as soon as the panic is known.
+        let _answer = server.propose(command).await;
+    }
+    let said = tokio::time::timeout(Duration::from_secs(5), fatal).await.unwrap();
+    assert!(said.starts_with("marking or taking a snapshot went wrong"), "{said}");
+    server.shutdown().await;
+}

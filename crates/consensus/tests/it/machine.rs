@@ -65,6 +65,11 @@ impl Fsm for Counter {
 
 impl FsmSnapshot for Picture {
     fn write_to(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        match self.0.keys.get("picture").map(String::as_str) {
+            Some("fails") => return Err(std::io::Error::other("told to fail")),
+            Some("panics") => panic!("told to panic"),
+            _ => {}
+        }
         writeln!(out, "{}", self.0.count)?;
         self.0.keys.iter().try_for_each(|(key, value)| writeln!(out, "{key}={value}"))
     }

@@ -74,6 +74,37 @@ async fn overwriting_the_same_keys_leaves_the_disk_bounded() {
     server.shutdown().await;
 }
 
+/// The most memory this process has had, in KiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// With the limits as shipped: `RUTTER_VOLUME=1000000`, alone, for a minute or two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_full_size_memory_is_bounded_too() {
+    let total = std::env::var("RUTTER_VOLUME").ok().and_then(|text| text.parse().ok());
+    let total = total.unwrap_or(20_000);
+    let directory = tempfile::tempdir().unwrap();
+    let before = peak_memory();
+    let (server, view) = start(Some(directory.path()), limits()).await.unwrap();
+    let begun = Instant::now();
+    load(&server, 64, total).await;
+    let rate = total as f64 / begun.elapsed().as_secs_f64();
+    let (added, bytes) = (peak_memory() - before, bytes_in(directory.path()));
+    println!("{total} overwrites, {rate:.0}/s: {added} KiB more memory, {bytes} bytes on disk");
+    println!("{:?}", server.status());
+    assert!(added < 300 << 10, "{added} KiB");
+    assert!(bytes < 220 << 20, "{bytes} bytes on disk");
+    server.shutdown().await;
+    let begun = Instant::now();
+    let (server, again) = start(Some(directory.path()), limits()).await.unwrap();
+    println!("restarted in {:?}", begun.elapsed());
+    assert_eq!(*again.lock().unwrap(), *view.lock().unwrap());
+    server.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_memory_the_log_is_purged_too() {
     let limits = Limits { snapshot_log_bytes: 1 << 20, ..limits() };

@@ -167,7 +167,7 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// Opens a directory that [`inspect`](super::inspect) has found sound; cuts a torn tail.
+    /// Opens a directory that [`inspect`](super::inspect()) has found sound; cuts a torn tail.
     pub(crate) fn open(directory: &Path, limits: &Limits, mark: Arc<Mark>) -> io::Result<Chunks> {
         Ok(Chunks { log: Some(RaftLog::open(config(directory, limits))?), mark, end: 0 })
     }

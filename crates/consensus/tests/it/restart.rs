@@ -14,7 +14,7 @@ async fn a_server_alone_leads_at_once_and_again_after_each_restart() {
         let begun = Instant::now();
         let (server, view) = start(Some(directory.path()), limits()).await.unwrap();
         let took = begun.elapsed();
-        assert!(took < Duration::from_millis(800), "round {round}: {took:?}");
+        assert!(took < Duration::from_secs(2), "round {round}: {took:?}");
         let now = server.leadership().borrow().clone();
         assert!(now.is_leader, "round {round}: {now:?}");
         assert_eq!(view.lock().unwrap().count, (round - 1) * 10);

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use crate::error::{ProposeError, ReadError};
 
 /// A running server of the log. Clones are the same server.
+///
+/// It runs until [`shutdown`](Consensus::shutdown), also when every clone was dropped.
 #[derive(Clone)]
 pub struct Consensus {
     pub(crate) engine: Arc<dyn Engine>,

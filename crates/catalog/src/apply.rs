@@ -39,12 +39,8 @@ fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touche
         return outcome.clone();
     }
     let request = entry.request;
-    let outcome = match carry_out(state, index, time, entry) {
-        Ok((next, replies, changed)) => {
-            *state = next;
-            touched.absorb(changed);
-            Outcome::Done(replies)
-        }
+    let outcome = match carry_out(state, index, time, entry, touched) {
+        Ok(replies) => Outcome::Done(replies),
         Err(refusal) => Outcome::Refused(refusal),
     };
     if let Some(request) = request {
@@ -54,16 +50,19 @@ fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touche
     outcome
 }
 
-/// Carries out all commands on a copy, so that a refusal leaves nothing behind.
+/// Carries out all commands; a refused one takes back those before it.
+///
+/// In place, so that a batch copies each node of the persistent maps once and not once an entry.
 fn carry_out(
-    state: &State,
+    state: &mut State,
     index: Index,
     time: Timestamp,
     entry: Entry,
-) -> Result<(State, Vec<Reply>, Touched), Refusal> {
-    let mut next = state.clone();
+    touched: &mut Touched,
+) -> Result<Vec<Reply>, Refusal> {
+    let (tables, limits) = (state.tables, state.history.limits);
     let mut tx = Tx {
-        state: &mut next,
+        state,
         index,
         time,
         tenant: entry.tenant,
@@ -72,25 +71,29 @@ fn carry_out(
         touched: Touched::default(),
         before: Vec::new(),
     };
-    let mut replies = Vec::with_capacity(entry.commands.len());
-    for command in entry.commands {
-        replies.push(tx.carry_out(command)?);
-    }
-    let touched = std::mem::take(&mut tx.touched);
-    let before = std::mem::take(&mut tx.before);
+    let replies = entry.commands.into_iter().map(|command| tx.carry_out(command)).collect();
+    let Tx { state, touched: changed, before, .. } = tx;
+    let replies = match replies {
+        Ok(replies) => replies,
+        Err(refusal) => {
+            before.into_iter().rev().for_each(|row| state.restore(row));
+            (state.tables, state.history.limits) = (tables, limits);
+            return Err(refusal);
+        }
+    };
+    touched.absorb(changed);
     if !before.is_empty() {
         let (rows, bytes) = past_rows(before);
-        let past = HistoryEntry { time, author: entry.author, tables: state.tables, rows, bytes };
-        next.history.add(index, past);
+        state.history.add(index, HistoryEntry { time, author: entry.author, tables, rows, bytes });
     }
-    Ok((next, replies, touched))
+    Ok(replies)
 }
 
 impl Tx<'_> {
     fn carry_out(&mut self, command: Command) -> Result<Reply, Refusal> {
         match command {
             Command::PutNode(node) => self.put_node(node)?,
-            Command::EnsureNode(name) => self.ensure_node(name)?,
+            Command::EnsureNode(name) => self.ensure_node(name),
             Command::PutInstance(instance) => self.put_instance(*instance)?,
             Command::PutCheck(check) => self.put_check(*check)?,
             Command::RemoveNode(node) => self.remove_node(&node),

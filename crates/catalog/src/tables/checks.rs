@@ -90,3 +90,74 @@ impl Tx<'_> {
         self.touched.touch(Watch::Node(node));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::entry::Command;
+    use crate::tables::rig::{
+        HELD, Rig, instance_key, node_key, put_check, put_instance, put_node,
+    };
+    use crate::{Health, Refusal};
+    use model::Tenant;
+
+    fn rig() -> Rig {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 0, "10.0.0.1"));
+        rig.does(put_instance("n1", "web-1", "web"));
+        rig
+    }
+
+    #[test]
+    fn a_check_needs_its_node_and_its_instance() {
+        let refusal = rig().refuses(put_check("n2", "c", "", "passing"));
+        assert_eq!(refusal, Refusal::MissingNode("n2".into()));
+        let refusal = rig().refuses(put_check("n1", "c", "none", "passing"));
+        let (instance, check) = ("none".into(), "c".into());
+        assert_eq!(refusal, Refusal::MissingInstance { instance, check });
+    }
+
+    #[test]
+    fn a_check_of_an_instance_says_its_service_and_tags() {
+        let mut rig = rig();
+        rig.does(put_check("n1", "c", "WEB-1", "passing"));
+        let check = rig.check("N1", "C").expect("written");
+        assert_eq!((check.service.as_str(), &*check.service_tags), ("web", &["web".into()][..]));
+        rig.does(put_check("n1", "c", "", "passing"));
+        let check = rig.check("n1", "c").expect("written");
+        assert_eq!((check.service.as_str(), check.service_tags.len()), ("", 0));
+    }
+
+    #[test]
+    fn the_worst_check_of_an_instance_and_its_node_decides() {
+        for (node, own, expected) in [
+            ("passing", "passing", Health::Passing),
+            ("passing", "warning", Health::Warning),
+            ("odd", "passing", Health::Warning),
+            ("passing", "critical", Health::Critical),
+            ("critical", "passing", Health::Critical),
+        ] {
+            let mut rig = rig();
+            rig.does(put_check("n1", "node", "", node));
+            rig.does(put_check("n1", "own", "web-1", own));
+            let instance = rig.instance("n1", "web-1").expect("written");
+            assert_eq!(rig.view.health(Tenant::DEFAULT, instance), expected, "{node} {own}");
+        }
+    }
+
+    #[test]
+    fn a_check_is_listed_with_what_it_watches_now() {
+        let mut rig = rig();
+        let count = |rig: &Rig| {
+            let own = rig.view.instance_checks(&instance_key("n1", "web-1")).count();
+            (rig.view.node_checks(&node_key("n1")).count(), own)
+        };
+        rig.does(put_check("n1", "c", "", "passing"));
+        assert_eq!(count(&rig), (1, 0));
+        rig.does(put_check("n1", "c", "web-1", "passing"));
+        assert_eq!(count(&rig), (0, 1));
+        let gone = rig.does(Command::RemoveCheck("N1".into(), "C".into()));
+        assert_eq!(count(&rig), (0, 0));
+        rig.does(Command::RemoveCheck("n1".into(), "c".into()));
+        assert_eq!(rig.view.checks_on(&node_key("n1")).expect(HELD).index, gone);
+    }
+}

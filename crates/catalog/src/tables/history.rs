@@ -113,3 +113,66 @@ fn estimate(row: &PastRow) -> u64 {
     };
     ROW_BYTES + texts as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Command, KvCondition};
+    use crate::tables::rig::{Rig, delete_kv, kv_key, put_kv};
+
+    fn limits(entries: u64, bytes: u64, age_ms: u64) -> Command {
+        Command::SetHistoryLimits(HistoryLimits { entries, bytes, age_ms })
+    }
+
+    /// How many of ten entries, a second apart, are kept within these limits.
+    #[track_caller]
+    fn check_kept(limits: Command, expected: usize) {
+        let mut rig = Rig::new();
+        rig.does(limits);
+        for number in 0..10 {
+            rig.now += 1_000;
+            rig.does(put_kv("k", &number.to_string(), KvCondition::Always));
+        }
+        let history = &rig.view.state().history;
+        assert_eq!(history.entries.len(), expected);
+        assert_eq!(history.bytes, history.entries.values().map(|entry| entry.bytes).sum::<u64>());
+        assert_eq!(
+            rig.view.state().window().oldest.0,
+            if expected < 10 { 11 - expected as u64 } else { 0 }
+        );
+    }
+
+    #[test]
+    fn history_keeps_within_each_of_its_limits() {
+        check_kept(limits(10_000, 8 << 20, 3_600_000), 10);
+        check_kept(limits(4, 8 << 20, 3_600_000), 4);
+        check_kept(limits(10_000, 600, 3_600_000), 2);
+        check_kept(limits(10_000, 8 << 20, 5_000), 5);
+        check_kept(limits(0, 8 << 20, 3_600_000), 0);
+    }
+
+    #[test]
+    fn an_entry_that_changed_nothing_is_no_history() {
+        let mut rig = Rig::new();
+        rig.does(delete_kv("absent", None));
+        rig.does(put_kv("k", "v", KvCondition::Always));
+        rig.does(put_kv("k", "v", KvCondition::Always));
+        assert_eq!(rig.view.state().history.entries.len(), 1);
+    }
+
+    #[test]
+    fn the_past_knows_values_by_hash_and_size_only() {
+        let mut rig = Rig::new();
+        let then = rig.does(put_kv("k", "secret", KvCondition::Always));
+        rig.does(put_kv("k", "public", KvCondition::Always));
+        let past = rig.view.state().as_of(then).expect("within the window");
+        let key = kv_key("k");
+        assert_eq!(past.prints[&key], ValuePrint::of(b"secret"));
+        assert_eq!(past.prints[&key].size, 6);
+        assert!(past.state.kv[&key].value.is_empty());
+        let kept = format!("{:?}", rig.view.state().history);
+        assert!(!kept.contains(&format!("{:?}", b"secret")), "no value is kept: {kept}");
+        let error = rig.view.state().as_of(Index(9)).expect_err("it is yet to come").to_string();
+        assert_eq!(error, "history reaches from index 0 to 2");
+    }
+}

@@ -5,5 +5,7 @@ pub(crate) mod history;
 mod kv;
 mod nodes;
 pub(crate) mod requests;
+#[cfg(test)]
+mod rig;
 mod services;
 pub(crate) mod sessions;

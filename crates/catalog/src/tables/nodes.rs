@@ -45,11 +45,17 @@ impl Tx<'_> {
     }
 
     /// Makes sure that the node is there.
-    pub fn ensure_node(&mut self, name: NodeName) -> Result<(), Refusal> {
-        if self.state.nodes.contains_key(&NodeKey::new(self.tenant, &name)) {
-            return Ok(());
+    ///
+    /// A row made here belongs to nobody, so that whoever knows the node may write it, by whatever
+    /// right: what only needs the name must not keep out who knows the address.
+    pub fn ensure_node(&mut self, name: NodeName) {
+        let key = NodeKey::new(self.tenant, &name);
+        if self.state.nodes.contains_key(&key) {
+            return;
         }
-        self.put_node(Node { name, ..Node::default() })
+        let row = self.row(Node { name, ..Node::default() }, None);
+        self.write_node(&key, Some(Row { owner: Owner::nobody(), ..row }));
+        self.node_changed(&key);
     }
 
     /// Removes a node with its instances, checks and sessions; one that is not there is no error.
@@ -100,7 +106,9 @@ impl Tx<'_> {
             return Ok(());
         };
         let gets_its_first_id = holder.id.is_none() && !renames;
-        if gets_its_first_id || !self.is_alive(key) {
+        // Who keeps the row up may give it another id: a server whose data directory was replaced.
+        let is_its_own = self.reconciles && holder.owner == *self.owner;
+        if gets_its_first_id || is_its_own || !self.is_alive(key) {
             return Ok(());
         }
         Err(Refusal::NodeNameReserved {
@@ -147,5 +155,119 @@ impl Tx<'_> {
             .into_iter()
             .map(|service| crate::ServiceKey { tenant: key.tenant, service })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Refusal;
+    use crate::entry::Command;
+    use crate::tables::rig::{Rig, node_id, node_key, put_check, put_instance, put_node};
+    use model::{Index, Text};
+
+    #[test]
+    fn a_node_written_again_keeps_its_first_index_and_moves_only_when_it_changed() {
+        let mut rig = Rig::new();
+        let made = rig.does(put_node("n1", 0, "10.0.0.1"));
+        rig.does(put_node("n1", 0, "10.0.0.1"));
+        assert_eq!(rig.node("N1").map(|row| (row.created, row.modified)), Some((made, made)));
+        let moved = rig.does(put_node("N1", 0, "10.0.0.2"));
+        assert_eq!(rig.node("n1").map(|row| (row.created, row.modified)), Some((made, moved)));
+    }
+
+    #[test]
+    fn a_node_without_a_registration_of_its_own_has_no_address() {
+        let mut rig = Rig::new();
+        rig.does(Command::EnsureNode("new".into()));
+        assert_eq!(rig.node("new").map(|row| row.address.as_str()), Some(""));
+        rig.does(put_node("new", 0, "10.0.0.1"));
+        rig.does(Command::EnsureNode("NEW".into()));
+        assert_eq!(rig.node("new").map(|row| row.address.as_str()), Some("10.0.0.1"));
+    }
+
+    /// Story 21: the same id under another name is a rename, which starts the node anew.
+    #[test]
+    fn an_id_under_another_name_renames_its_node_and_drops_what_stood_on_it() {
+        let mut rig = Rig::new();
+        let made = rig.does(put_node("id1", 7, "10.0.0.1"));
+        rig.does(put_instance("id1", "web", "web"));
+        let renamed = rig.does(put_node("id2", 7, "10.0.0.2"));
+        assert!(rig.node("id1").is_none() && rig.instance("id1", "web").is_none());
+        assert_eq!(rig.node("id2").map(|row| (row.created, row.modified)), Some((made, renamed)));
+        let another_id = rig.does(put_node("id2", 8, "10.0.0.2"));
+        let row = rig.node("id2").expect("it stays");
+        assert_eq!((row.id, row.created, row.modified), (Some(node_id(8)), made, another_id));
+    }
+
+    #[test]
+    fn a_name_is_reserved_while_its_agent_is_alive() {
+        // the holder's id, its agent's check, whether the writer's id stands elsewhere, refused
+        for (holder, alive, renames, refused) in [
+            (1, "passing", false, true),
+            (1, "passing", true, true),
+            (1, "warning", false, true),
+            (1, "critical", false, false),
+            (1, "critical", true, false),
+            (1, "", false, false),
+            (1, "", true, false),
+            (0, "passing", false, false),
+            (0, "passing", true, true),
+            (0, "", true, false),
+        ] {
+            let mut rig = Rig::new();
+            rig.does(put_node("n1", holder, "127.0.0.1"));
+            if !alive.is_empty() {
+                rig.does(put_check("n1", "serfHealth", "", alive));
+            }
+            if renames {
+                rig.does(put_node("elsewhere", 2, "10.0.0.7"));
+            }
+            let write = put_node("N1", 2, "10.0.0.7");
+            if !refused {
+                rig.does(write);
+                assert_eq!(rig.node("n1").and_then(|row| row.id), Some(node_id(2)));
+                assert!(rig.node("elsewhere").is_none());
+                continue;
+            }
+            let reserved = Refusal::NodeNameReserved {
+                id: node_id(2),
+                name: "N1".into(),
+                renames: renames.then(|| Text::new("10.0.0.7")),
+                holder: (holder > 0).then(|| node_id(holder)),
+                holder_name: "n1".into(),
+                address: Text::new("127.0.0.1"),
+            };
+            assert_eq!(rig.refuses(write), reserved);
+            assert_eq!(rig.node("elsewhere").is_some(), renames, "nothing is half done");
+        }
+    }
+
+    /// A write without an id asks no questions, as in Consul, and takes the id away.
+    #[test]
+    fn a_write_without_id_takes_the_id_away() {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 1, "127.0.0.1"));
+        rig.does(put_check("n1", "serfHealth", "", "passing"));
+        rig.does(put_node("n1", 0, "127.0.0.1"));
+        assert_eq!(rig.node("n1").map(|row| row.id), Some(None));
+        let found = rig.view.node_by_id(model::Tenant::DEFAULT, node_id(1));
+        assert_eq!(found.expect("held"), None);
+        rig.does(put_node("other", 1, "127.0.0.1"));
+        assert!(rig.node("n1").is_some(), "it is nobody's old name any more");
+    }
+
+    #[test]
+    fn removing_a_node_takes_all_that_stands_on_it() {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 1, "127.0.0.1"));
+        rig.does(put_instance("n1", "web", "web"));
+        rig.does(put_check("n1", "alive", "", "passing"));
+        let gone = rig.does(Command::RemoveNode("N1".into()));
+        assert!(rig.node("n1").is_none() && rig.instance("n1", "web").is_none());
+        assert!(rig.check("n1", "alive").is_none());
+        assert_eq!(rig.view.node(&node_key("n1")).expect("held").index, gone);
+        assert_eq!(rig.view.node(&node_key("never")).expect("held").index, gone);
+        rig.does(Command::RemoveNode("n1".into()));
+        assert_eq!(rig.view.tables().node_removed, Index(4), "removing nothing changes nothing");
     }
 }

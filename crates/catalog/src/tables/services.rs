@@ -111,3 +111,78 @@ impl Tx<'_> {
         !self.reconciles || owner == self.owner
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::entry::Command;
+    use crate::tables::rig::{HELD, Rig, put_check, put_instance, put_node, service_key};
+    use crate::{Refusal, ServiceMark};
+    use model::Index;
+
+    #[track_caller]
+    fn check_mark(rig: &Rig, service: &str, instances: u64, health: u64, count: u64) {
+        let (instances, health) = (Index(instances), Index(health));
+        let mark = rig.view.service_mark(&service_key(service)).expect(HELD);
+        assert_eq!(mark, ServiceMark { instances, health, count }, "{service}");
+    }
+
+    #[test]
+    fn an_instance_needs_its_node() {
+        let refusal = Rig::new().refuses(put_instance("n1", "web", "web"));
+        assert_eq!(refusal, Refusal::MissingNode("n1".into()));
+    }
+
+    /// Story 25: what moves the index of a service, for `catalog/service` and for `health/service`.
+    #[test]
+    fn a_service_is_moved_by_its_instances_their_nodes_and_their_checks() {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 0, "10.0.0.1"));
+        rig.does(put_node("n2", 0, "10.0.0.2"));
+        rig.does(put_instance("n1", "web-1", "web"));
+        check_mark(&rig, "web", 3, 3, 1);
+        rig.does(put_instance("n2", "cache", "cache"));
+        rig.does(put_instance("n1", "web-1", "Web"));
+        check_mark(&rig, "web", 5, 5, 1);
+        rig.does(put_check("n1", "http", "web-1", "passing"));
+        check_mark(&rig, "WEB", 5, 6, 1);
+        rig.does(put_check("n1", "alive", "", "passing"));
+        check_mark(&rig, "web", 5, 7, 1);
+        rig.does(put_check("n2", "alive", "", "passing"));
+        check_mark(&rig, "web", 5, 7, 1);
+        rig.does(put_node("n1", 0, "10.0.0.9"));
+        check_mark(&rig, "web", 9, 9, 1);
+        rig.does(put_instance("n2", "web-2", "web"));
+        check_mark(&rig, "web", 10, 10, 2);
+        rig.does(Command::RemoveInstance("n1".into(), "WEB-1".into()));
+        check_mark(&rig, "web", 11, 11, 1);
+        assert!(rig.check("n1", "http").is_none(), "its checks go with it");
+        assert!(rig.check("n1", "alive").is_some(), "the node's stay");
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_stands_at_the_last_one_that_went() {
+        let mut rig = Rig::new();
+        check_mark(&rig, "web", 1, 1, 0);
+        rig.does(put_node("n1", 0, "10.0.0.1"));
+        rig.does(put_instance("n1", "a", "web"));
+        check_mark(&rig, "never", 2, 2, 0);
+        rig.does(Command::RemoveInstance("n1".into(), "a".into()));
+        rig.does(put_instance("n1", "b", "cache"));
+        check_mark(&rig, "web", 3, 3, 0);
+        check_mark(&rig, "never", 3, 3, 0);
+        check_mark(&rig, "cache", 4, 4, 1);
+    }
+
+    #[test]
+    fn an_instance_that_changes_its_service_leaves_the_old_one() {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 0, "10.0.0.1"));
+        rig.does(put_instance("n1", "a", "web"));
+        rig.does(put_check("n1", "http", "a", "passing"));
+        rig.does(put_instance("n1", "a", "cache"));
+        check_mark(&rig, "web", 4, 4, 0);
+        check_mark(&rig, "cache", 4, 4, 1);
+        rig.does(Command::RemoveCheck("n1".into(), "http".into()));
+        check_mark(&rig, "cache", 4, 5, 1);
+    }
+}

@@ -110,3 +110,89 @@ impl Tx<'_> {
         self.touched.touch(Watch::Sessions(self.tenant));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Refusal;
+    use crate::entry::{Command, KvCondition};
+    use crate::tables::rig::{Rig, put_check, put_instance, put_kv, put_node, session_id};
+    use model::{Behavior, CheckId, ServiceCheck, Session, Text};
+
+    fn rig() -> Rig {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 0, ""));
+        rig.does(put_instance("n1", "web-1", "web"));
+        rig.does(put_check("n1", "alive", "", "passing"));
+        rig.does(put_check("n1", "http", "web-1", "warning"));
+        rig.does(put_check("n1", "down", "", "critical"));
+        rig
+    }
+
+    fn session(
+        node: &str,
+        checks: &[&str],
+        service_checks: &[&str],
+        behavior: Behavior,
+    ) -> Command {
+        let of_service = |id: &&str| ServiceCheck { id: (*id).into(), namespace: Text::default() };
+        Command::CreateSession(Box::new(Session {
+            id: session_id(1),
+            node: node.into(),
+            node_checks: checks.iter().map(|id| CheckId::from(*id)).collect(),
+            service_checks: Some(service_checks.iter().map(of_service).collect()),
+            behavior,
+            ..Session::default()
+        }))
+    }
+
+    /// Story 11.
+    #[test]
+    fn a_session_needs_its_node_and_checks_that_are_not_critical() {
+        let refuse = |node, checks: &[&str], services: &[&str]| {
+            rig().refuses(session(node, checks, services, Behavior::Release))
+        };
+        assert_eq!(refuse("nope", &[], &[]), Refusal::SessionWithoutNode);
+        let missing = |id: &str| Refusal::SessionWithoutCheck(id.into());
+        assert_eq!(refuse("n1", &["Nope"], &[]), missing("Nope"));
+        assert_eq!(refuse("n1", &["alive"], &["nope"]), missing("nope"));
+        let critical = Refusal::SessionCheckCritical("Down".into());
+        assert_eq!(refuse("n1", &["Down"], &[]), critical);
+        rig().does(session("N1", &["Alive"], &["http"], Behavior::Release));
+    }
+
+    /// What ends a session on `n1` with the checks `alive` and `http`, and what does not.
+    #[test]
+    fn a_session_ends_with_its_node_and_its_checks() {
+        let remove_check = |id: &str| Command::RemoveCheck("n1".into(), id.into());
+        for (command, ends) in [
+            (Command::DestroySession(session_id(1)), true),
+            (Command::ExpireSession(session_id(1)), true),
+            (Command::DestroySession(session_id(9)), false),
+            (put_check("n1", "alive", "", "critical"), true),
+            (put_check("n1", "http", "web-1", "critical"), true),
+            (put_check("n1", "alive", "", "warning"), false),
+            (put_check("n1", "other", "", "critical"), false),
+            (remove_check("ALIVE"), true),
+            (remove_check("down"), false),
+            (Command::RemoveInstance("n1".into(), "web-1".into()), true),
+            (Command::RemoveNode("n1".into()), true),
+        ] {
+            for behavior in [Behavior::Release, Behavior::Delete] {
+                let mut rig = rig();
+                rig.does(session("n1", &["alive"], &["http"], behavior));
+                rig.does(put_kv("k", "v", KvCondition::Acquire(session_id(1))));
+                let before = rig.view.tables().sessions;
+                let at = rig.does(command.clone());
+                assert_eq!(rig.session(1).is_none(), ends, "{command:?}");
+                assert_eq!(rig.view.tables().sessions, if ends { at } else { before });
+                let held = rig.kv("k").map(|row| row.session.is_some());
+                let expected = match (ends, behavior) {
+                    (false, _) => Some(true),
+                    (true, Behavior::Release) => Some(false),
+                    (true, Behavior::Delete) => None,
+                };
+                assert_eq!(held, expected, "{command:?}");
+            }
+        }
+    }
+}

@@ -45,6 +45,11 @@ impl Owner {
         Owner::new("leader")
     }
 
+    /// The owner of what had to be there for something else; anybody may take it over.
+    pub fn nobody() -> Owner {
+        Owner::new("nobody")
+    }
+
     /// The owner of what the agent on `node` holds in its local store.
     pub fn agent(node: &crate::Folded) -> Owner {
         Owner::new(&format!("agent/{node}"))

@@ -9,7 +9,7 @@
 use crate::keys::{InstanceKey, NodeKey};
 use crate::state::Tx;
 use crate::{Refusal, Watch};
-use model::{CheckId, Folded, Node, NodeName, Row, Status};
+use model::{CheckId, Folded, Node, NodeName, Owner, Row, Status};
 use std::sync::Arc;
 
 /// The check that says whether a node's agent is alive.
@@ -36,7 +36,7 @@ impl Tx<'_> {
             if let Some(old) = &old {
                 self.may_write(&old.owner, || format!("node {}", old.name))?;
             }
-            self.remove_node_at(&from);
+            self.leave_name(&from);
         }
         let row = self.row(node, old.as_deref());
         self.write_node(&key, Some(row));
@@ -65,6 +65,19 @@ impl Tx<'_> {
         if self.may_remove(&row.owner) && !(self.reconciles && self.others_stand_on(&key)) {
             self.remove_node_at(&key);
         }
+    }
+
+    /// Gives up the name that a renamed node had, and what stood on it; a reconciler only its id where
+    /// others still stand on it.
+    fn leave_name(&mut self, from: &NodeKey) {
+        if !(self.reconciles && self.others_stand_on(from)) {
+            return self.remove_node_at(from);
+        }
+        let Some(old) = self.state.nodes.get(from).cloned() else { return };
+        let nameless = Node { id: None, ..old.claim.clone() };
+        let row = Row { owner: Owner::nobody(), ..self.row(nameless, Some(&old)) };
+        self.write_node(from, Some(row));
+        self.node_changed(from);
     }
 
     /// Law 1: a reconciler leaves a node that carries what somebody else brought.

@@ -32,12 +32,22 @@ pub fn node_id(config: &Config) -> anyhow::Result<Uuid> {
 /// Written anew, synced, renamed, and the directory synced: after a crash it is there or not.
 fn keep(data: &Path, file: &Path, id: Uuid) -> io::Result<()> {
     fs::create_dir_all(data)?;
+    sync_what_leads_to(data)?;
     let fresh = file.with_extension("new");
     let mut writing = File::create(&fresh)?;
     writeln!(writing, "{id}")?;
     writing.sync_all()?;
     fs::rename(&fresh, file)?;
     File::open(data)?.sync_all()
+}
+
+/// A directory is kept once its own name is, in the directory above, and so on up.
+fn sync_what_leads_to(directory: &Path) -> io::Result<()> {
+    for above in directory.ancestors().skip(1) {
+        let named = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        File::open(named)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

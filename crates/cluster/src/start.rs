@@ -1,5 +1,6 @@
 //! Putting a server together and taking it down.
 
+use crate::clock::Clock;
 use crate::duties::Duties;
 use crate::duties::members::ServerRow;
 use crate::duties::sessions::SessionTimers;
@@ -65,14 +66,15 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
     };
     let machine = Machine { published: Arc::clone(&published) };
     let consensus = consensus::start(settings, Box::new(machine)).await?;
+    let clock = Arc::new(Clock::new(published.view.load().time()));
     let log: Arc<dyn Log> = Arc::new(consensus.clone());
     let reader = Reader { published, log: Arc::clone(&log), consensus: consensus.clone() };
     let reader: Arc<dyn seams::Reader> = Arc::new(reader);
     let sessions = Arc::new(SessionTimers::new(Arc::clone(&reader)));
-    let writer = Arc::new(Writer::new(log));
+    let writer = Arc::new(Writer::new(log, Arc::clone(&clock)));
     let doors = Doors { reader, writer, sessions: Arc::clone(&sessions) as Arc<dyn Sessions> };
     let leadership = consensus.leadership();
-    let duties = Duties::start(doors.clone(), leadership, sessions, options.server);
+    let duties = Duties::start(doors.clone(), leadership, sessions, options.server, clock);
     Ok(Cluster { consensus, doors, duties: Arc::new(duties), waiters })
 }
 
@@ -97,9 +99,15 @@ impl Cluster {
         Box::pin(self.duties.ready())
     }
 
-    /// Waits until the log's engine cannot go on; the process must then end with this message.
+    /// Waits until the server cannot go on; the process must then end with this message.
     pub fn fatal(&self) -> BoxFuture<'static, String> {
-        self.consensus.fatal()
+        let (engine, duties) = (self.consensus.fatal(), self.duties.death());
+        Box::pin(async move {
+            tokio::select! {
+                message = engine => message,
+                message = duties => message,
+            }
+        })
     }
 
     /// Ends the duties, then the log.

@@ -3,7 +3,7 @@
 //! Every entry carries a request key. If the log says "outcome unknown", the same entry is proposed
 //! again under that key: the state machine applies it once and repeats the first outcome (law 6).
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::log::Log;
 use catalog::{Entry, format};
 use consensus::ProposeError;
@@ -21,14 +21,15 @@ const REPEATS: usize = 3;
 /// The writer of a server.
 pub(crate) struct Writer {
     log: Arc<dyn Log>,
+    clock: Arc<Clock>,
     client: Uuid,
     sequence: AtomicU64,
 }
 
 impl Writer {
     /// A writer with a client id of its own.
-    pub fn new(log: Arc<dyn Log>) -> Writer {
-        Writer { log, client: Uuid::new_v4(), sequence: AtomicU64::new(0) }
+    pub fn new(log: Arc<dyn Log>, clock: Arc<Clock>) -> Writer {
+        Writer { log, clock, client: Uuid::new_v4(), sequence: AtomicU64::new(0) }
     }
 
     async fn propose_entry(&self, entry: Entry) -> Result<Committed, WriteError> {
@@ -42,6 +43,8 @@ impl Writer {
                     return Ok(Committed { index: Index(applied.index), outcome });
                 }
                 Err(ProposeError::Unknown) if repeats < REPEATS => repeats += 1,
+                // An earlier try may have come to stand in the log, whatever this one met.
+                Err(error) if repeats > 0 => return Err(WriteError::Unknown(error.to_string())),
                 Err(error) => return Err(refusal(error)),
             }
         }
@@ -56,7 +59,7 @@ impl Writer {
 impl seams::Writer for Writer {
     fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, WriteError>> {
         let entry = Entry {
-            time: clock::now(),
+            time: self.clock.now(),
             author: proposal.author,
             owner: proposal.owner,
             claim: proposal.claim,

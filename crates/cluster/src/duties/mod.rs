@@ -7,7 +7,7 @@ pub(crate) mod members;
 pub(crate) mod sessions;
 mod tombstones;
 
-use crate::clock;
+use crate::clock::Clock;
 use catalog::{Claim, Command, Watch};
 use consensus::Leadership;
 use members::ServerRow;
@@ -24,10 +24,14 @@ use tracing::{info, warn};
 /// How long after a refused or failed write a duty tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How many sessions one entry ends at most, so that none grows without bound.
+const EXPIRED_AT_ONCE: usize = 256;
+
 /// The running duties.
 pub(crate) struct Duties {
     stop: watch::Sender<bool>,
     ready: watch::Receiver<bool>,
+    death: watch::Receiver<Option<String>>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -38,12 +42,32 @@ impl Duties {
         leadership: watch::Receiver<Leadership>,
         sessions: Arc<SessionTimers>,
         server: ServerRow,
+        clock: Arc<Clock>,
     ) -> Duties {
         let (stop, stopped) = watch::channel(false);
         let (ready_now, ready) = watch::channel(false);
-        let round = Round { doors, sessions, server, ready: ready_now };
-        let task = tokio::spawn(round.run(leadership, stopped));
-        Duties { stop, ready, task: tokio::sync::Mutex::new(Some(task)) }
+        let (died, death) = watch::channel(None);
+        let round = Round { doors, sessions, server, clock, ready: ready_now };
+        let work = tokio::spawn(round.run(leadership, stopped));
+        let task = tokio::spawn(async move {
+            if let Err(error) = work.await {
+                died.send_replace(Some(format!("the leader's duties ended: {error}")));
+            }
+        });
+        Duties { stop, ready, death, task: tokio::sync::Mutex::new(Some(task)) }
+    }
+
+    /// Waits until the duties broke; without them nothing ever expires.
+    pub fn death(&self) -> impl Future<Output = String> + Send + 'static {
+        let mut death = self.death.clone();
+        async move {
+            let message = death.wait_for(Option::is_some).await.map(|told| told.clone());
+            match message {
+                Ok(told) => told.unwrap_or_default(),
+                // Ended in order: there is no death to tell of.
+                Err(_) => std::future::pending().await,
+            }
+        }
     }
 
     /// Waits until this server's own rows stand for the first time.
@@ -55,10 +79,9 @@ impl Duties {
     /// Ends the duties and waits for the one under way.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
-        if let Some(task) = self.task.lock().await.take()
-            && let Err(error) = task.await
-        {
-            warn!(%error, "leader's duties ended badly");
+        if let Some(task) = self.task.lock().await.take() {
+            // What went wrong inside was told by `death`.
+            let _ = task.await;
         }
     }
 }
@@ -67,6 +90,7 @@ struct Round {
     doors: Doors,
     sessions: Arc<SessionTimers>,
     server: ServerRow,
+    clock: Arc<Clock>,
     ready: watch::Sender<bool>,
 }
 
@@ -98,6 +122,8 @@ impl Round {
     /// Carries out the duties in turn; dropped when leadership ends.
     async fn lead(&self) {
         info!(node = %self.server.node.name, "leadership taken up");
+        // A renewal may have come in between two terms; its timer is from the old one.
+        self.sessions.pause();
         let subscription = self.doors.reader.subscribe(&[Watch::Sessions(Tenant::DEFAULT)]);
         let now = Instant::now();
         let mut turns = Turns { members: now, tombstones: now + tombstones::PERIOD };
@@ -114,9 +140,10 @@ impl Round {
 
     async fn take_turns(&self, turns: &mut Turns) {
         let now = Instant::now();
-        for id in self.sessions.expired(now) {
-            if self.write(vec![Command::ExpireSession(id)]).await.is_err() {
-                self.sessions.retry(id, now + RETRY);
+        for ended in self.sessions.expired(now).chunks(EXPIRED_AT_ONCE) {
+            let commands = ended.iter().copied().map(Command::ExpireSession).collect();
+            if self.write(commands).await.is_err() {
+                ended.iter().for_each(|id| self.sessions.retry(*id, now + RETRY));
             }
         }
         if turns.members <= now {
@@ -129,7 +156,7 @@ impl Round {
         }
         if turns.tombstones <= now {
             turns.tombstones = now + tombstones::PERIOD;
-            if let Some(index) = tombstones::reapable(&self.doors.reader.view(), clock::now()) {
+            if let Some(index) = tombstones::reapable(&self.doors.reader.view(), self.clock.now()) {
                 // A failure is mended by the next turn.
                 let _ = self.write(vec![Command::ReapTombstones(index)]).await;
             }

@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use catalog::{Claim, Command, KvCondition, KvRowKey, KvWrite, NodeKey, Outcome, Reply, View};
 use consensus::{Applied, Fsm, ReadError};
-use model::{Author, Instance, InstanceId, KvKey, Node, NodeName, Owner, Session, Tenant};
+use model::{
+    Author, Instance, InstanceId, KvKey, Node, NodeName, Owner, Session, Tenant, Timestamp,
+};
 use seams::{Waiters, Writer as _};
 use std::sync::Mutex;
 
@@ -15,10 +17,15 @@ struct LossyLog {
     machine: Mutex<Machine>,
     appended: AtomicU64,
     losses: u64,
+    /// Refuses everything after so many entries.
+    stopped_after: u64,
 }
 
 impl Log for LossyLog {
     fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>> {
+        if self.appended.load(Ordering::Relaxed) >= self.stopped_after {
+            return Box::pin(std::future::ready(Err(ProposeError::Stopped)));
+        }
         let index = 1 + self.appended.fetch_add(1, Ordering::Relaxed);
         let command = consensus::Command { index, bytes: command };
         let mut machine = self.machine.lock().expect("no test panics inside");
@@ -42,14 +49,26 @@ struct Bench {
 
 impl Bench {
     fn new(losses: u64) -> Bench {
+        Bench::stopping(losses, u64::MAX)
+    }
+
+    fn stopping(losses: u64, stopped_after: u64) -> Bench {
         let published = Arc::new(Published {
             view: ArcSwap::from_pointee(View::default()),
             projections: Vec::new(),
             waiters: Waiters::default(),
         });
         let machine = Mutex::new(Machine { published: Arc::clone(&published) });
-        let log = Arc::new(LossyLog { machine, appended: AtomicU64::new(0), losses });
-        Bench { writer: Writer::new(Arc::clone(&log) as Arc<dyn Log>), log, published }
+        let log =
+            Arc::new(LossyLog { machine, appended: AtomicU64::new(0), losses, stopped_after });
+        Bench {
+            writer: Writer::new(
+                Arc::clone(&log) as Arc<dyn Log>,
+                Arc::new(Clock::new(Timestamp(0))),
+            ),
+            log,
+            published,
+        }
     }
 
     async fn write(&self, commands: Vec<Command>) -> Result<Outcome, WriteError> {
@@ -145,4 +164,13 @@ async fn an_answer_that_stays_lost_is_told_as_unknown() {
     let lost = bench.write(vec![put("a", KvCondition::Always)]).await;
     assert!(matches!(lost, Err(WriteError::Unknown(_))), "{lost:?}");
     assert_eq!(bench.log.appended.load(Ordering::Relaxed), 1 + REPEATS as u64);
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_does_not_claim_that_nothing_changed() {
+    let bench = Bench::stopping(5, 1);
+    let lost = bench.write(vec![put("a", KvCondition::Always)]).await;
+    assert!(matches!(lost, Err(WriteError::Unknown(_))), "{lost:?}");
+    let refused = bench.write(vec![put("b", KvCondition::Always)]).await;
+    assert_eq!(refused, Err(WriteError::Stopped));
 }

@@ -10,7 +10,6 @@ use crate::consul::error::{Problem, Stop};
 use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
 use crate::consul::{agent, catalog, health, kv, members, register, session, status};
 use seams::BoxFuture;
-use std::fmt;
 
 /// A method that some endpoint takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +30,6 @@ impl Verb {
             Put => "PUT",
             Delete => "DELETE",
         }
-    }
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -107,8 +100,8 @@ pub static ROUTES: &[Route] = &[
     route("/v1/catalog/deregister", Both, &[(Put, act!(register::deregister))]),
     route("/v1/catalog/datacenters", Unread, &[(Get, act!(catalog::datacenters))]),
     route("/v1/catalog/nodes", Partition, &[(Get, read(CATALOG, catalog::nodes))]),
-    route("/v1/catalog/services", Both, &[(Get, read(CATALOG, catalog::services))]),
-    route("/v1/catalog/service/", Both, &[(Get, read(CATALOG, catalog::service))]),
+    route("/v1/catalog/services", Both, &[(Get, read(Family::Cached, catalog::services))]),
+    route("/v1/catalog/service/", Both, &[(Get, read(Family::Cached, catalog::service))]),
     route("/v1/catalog/connect/", Both, &[(Get, read(CATALOG, catalog::connect))]),
     route("/v1/catalog/gateway-services/", Both, &[(Get, read(CATALOG, catalog::gateway_services))]),
     route("/v1/catalog/node/", Both, &[(Get, read(CATALOG, catalog::node))]),
@@ -132,6 +125,13 @@ pub static ROUTES: &[Route] = &[
     route("/v1/status/leader", Unread, &[(Get, act!(status::leader))]),
     route("/v1/status/peers", Unread, &[(Get, act!(status::peers))]),
 ];
+
+/// All endpoints as (pattern, method), for documents and for tests that knock on every door.
+pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES
+        .iter()
+        .flat_map(|route| route.doors.iter().map(|(verb, _)| (route.pattern, verb.as_str())))
+}
 
 /// Where a path leads.
 pub enum Place<'p> {

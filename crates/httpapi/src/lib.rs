@@ -15,4 +15,5 @@ mod face;
 mod target;
 
 pub use context::{Context, Identity, Settings};
+pub use dialects::endpoints;
 pub use face::{Server, start};

@@ -77,6 +77,12 @@ impl Waiters {
         self.inner.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
+    /// How many subscriptions there are, counted once for each key that they wait for.
+    pub fn waiting(&self) -> usize {
+        let of_shard = |shard: &Mutex<Shard>| lock(shard).values().map(HashMap::len).sum::<usize>();
+        self.inner.shards.iter().map(of_shard).sum()
+    }
+
     fn wake_all(&self) -> usize {
         let shards = self.inner.shards.iter();
         shards.map(|shard| lock(shard).values().map(notify).sum::<usize>()).sum()

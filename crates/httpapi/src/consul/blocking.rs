@@ -82,6 +82,9 @@ pub struct ReadDoor {
 pub enum Family {
     /// Catalog and health: the consistency is told.
     Catalog,
+    /// As above, and Consul has a cache for it; here every answer is fresh, and says so if a cached
+    /// one would have done.
+    Cached,
     /// `health/service`: as above, and answered by Consul's streaming backend when it blocks, which
     /// knows no leader; clients see that, so it is kept.
     Streamed,
@@ -192,9 +195,12 @@ impl Asked<'_> {
             Body::Absent => Answer::new(StatusCode::NOT_FOUND, Content::Nothing),
         };
         let mut answer = self.with_meta(answer, found.index, Some(reader));
-        if matches!(self.door.family, Family::Catalog | Family::Streamed) {
+        if matches!(self.door.family, Family::Catalog | Family::Cached | Family::Streamed) {
             let word = HeaderValue::from_static(self.options.word());
             answer = answer.with(name("x-consul-effective-consistency"), word);
+        }
+        if self.options.cached && matches!(self.door.family, Family::Cached | Family::Streamed) {
+            answer = answer.with(name("x-cache"), HeaderValue::from_static("MISS"));
         }
         if found.filtered && !self.call.token.is_anonymous() {
             let header = name("x-consul-results-filtered-by-acls");
@@ -205,7 +211,7 @@ impl Asked<'_> {
 
     /// An error; most reads tell of an index even then, since clients look for one.
     fn failed(&self, problem: &Problem, reader: Option<&dyn Reader>) -> Answer {
-        let tells = matches!(self.door.family, Family::Catalog | Family::Plain);
+        let tells = !matches!(self.door.family, Family::Streamed | Family::Kv);
         match problem {
             Problem::Bad(_) => problem.answer(),
             _ if tells => self.with_meta(problem.answer(), Index(1), reader),

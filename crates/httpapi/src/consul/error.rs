@@ -193,13 +193,13 @@ fn register_error(error: &RegisterError) -> (StatusCode, String) {
         RegisterError::NotTtl(id) => {
             (FAILED, format!("CheckID {} does not have associated TTL", quote(id)))
         }
-        RegisterError::UnsupportedCheck("script" | "docker") => (
+        RegisterError::UnsupportedCheck("script" | "Docker") => (
             FAILED,
             "Scripts are disabled on this agent from remote calls; to enable, configure \
              'enable_script_checks' to true"
                 .to_owned(),
         ),
-        RegisterError::UnsupportedCheck("os_service") => (FAILED, "not implemented".to_owned()),
+        RegisterError::UnsupportedCheck("OSService") => (FAILED, "not implemented".to_owned()),
         RegisterError::UnsupportedCheck(_) | RegisterError::Store(_) => (FAILED, error.to_string()),
     }
 }

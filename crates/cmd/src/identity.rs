@@ -10,44 +10,50 @@ use uuid::Uuid;
 /// The file in the data directory, as Consul names it.
 const FILE: &str = "node-id";
 
-/// The id to run under: as configured, else as kept, else the random one, which is then kept.
+/// The id to run under: as configured, else as kept, else the random one; what it is, is kept.
+///
+/// Safe beside a second process on the same new directory: both end up with the id of the first.
 pub fn node_id(config: &Config) -> anyhow::Result<Uuid> {
-    let Some(data) = config.data.as_deref().filter(|_| !config.node_id_given) else {
-        return Ok(config.node_id);
-    };
+    let Some(data) = config.data.as_deref() else { return Ok(config.node_id) };
     let file = data.join(FILE);
-    match fs::read_to_string(&file) {
-        Ok(text) => Uuid::parse_str(text.trim()).with_context(|| {
-            format!("{} holds no UUID; remove it to get a new id", file.display())
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            keep(data, &file, config.node_id)
-                .with_context(|| format!("cannot write {}", file.display()))?;
-            Ok(config.node_id)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    let shown = file.display();
+    consensus::make_directories(data).with_context(|| format!("cannot make {}", data.display()))?;
+    if config.node_id_given {
+        keep(data, &file, config.node_id, |new| fs::rename(new, &file))
+            .with_context(|| format!("cannot write {shown}"))?;
+        return Ok(config.node_id);
     }
+    if !file.exists() {
+        keep(data, &file, config.node_id, |new| give_name(new, &file))
+            .with_context(|| format!("cannot write {shown}"))?;
+    }
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {shown}"))?;
+    Uuid::parse_str(text.trim())
+        .with_context(|| format!("{shown} holds no UUID; remove it to get a new id"))
 }
 
-/// Written anew, synced, renamed, and the directory synced: after a crash it is there or not.
-fn keep(data: &Path, file: &Path, id: Uuid) -> io::Result<()> {
-    fs::create_dir_all(data)?;
-    sync_what_leads_to(data)?;
-    let fresh = file.with_extension("new");
-    let mut writing = File::create(&fresh)?;
+/// Written anew, synced, given its name, and the directory synced: after a crash it is there or not.
+fn keep(
+    data: &Path,
+    file: &Path,
+    id: Uuid,
+    name: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let new = file.with_extension(format!("{}.new", std::process::id()));
+    let mut writing = File::create(&new)?;
     writeln!(writing, "{id}")?;
     writing.sync_all()?;
-    fs::rename(&fresh, file)?;
+    name(&new)?;
     File::open(data)?.sync_all()
 }
 
-/// A directory is kept once its own name is, in the directory above, and so on up.
-fn sync_what_leads_to(directory: &Path) -> io::Result<()> {
-    for above in directory.ancestors().skip(1) {
-        let named = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        File::open(named)?.sync_all()?;
+/// Gives a file its name unless another process was first.
+fn give_name(new: &Path, file: &Path) -> io::Result<()> {
+    match fs::hard_link(new, file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    Ok(())
+    fs::remove_file(new)
 }
 
 #[cfg(test)]
@@ -69,6 +75,7 @@ mod tests {
         let mut given = config();
         given.node_id_given = true;
         assert_eq!(node_id(&given).expect("is taken"), given.node_id);
+        assert_eq!(node_id(&config()).expect("is read"), given.node_id);
         fs::write(directory.path().join(FILE), "nonsense").expect("written");
         assert!(node_id(&config()).is_err());
     }

@@ -14,10 +14,13 @@ use cluster::{Cluster, ServerRow};
 use httpapi::{Identity, Settings};
 use seams::{Datacenters, Doors, Projection};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What to run.
 pub struct Plan {
@@ -31,19 +34,21 @@ pub struct Plan {
     pub invoked_as: String,
 }
 
+/// What an entry of the log has besides a value: key, author, request; far below this.
+const ENTRY_OVERHEAD: usize = 64 << 10;
+
 /// Clients parse a date here; the build tells none of its own, so that it can be reproduced.
 const BUILD_DATE: &str = "1970-01-01T00:00:00Z";
+
+/// How long to wait for the server's own rows before answering clients anyway.
+const READY_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an orderly end may take before the process ends anyway.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs an agent until a signal or a fatal error ends it.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_max_level(plan.config.log_level)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .init();
+    log_to_stderr(plan.config.log_level);
     for warning in &plan.warnings {
         warn!("{warning}");
     }
@@ -53,26 +58,43 @@ pub fn run(plan: Plan) -> anyhow::Result<()> {
     done
 }
 
+/// Our own lines at the level asked for; libraries only when something is wrong.
+fn log_to_stderr(level: tracing::Level) {
+    let libraries = ["hyper", "hyper_util", "openraft", "raft_log", "reqwest", "rustls"];
+    let quiet = libraries.map(|name| (name, level.min(tracing::Level::WARN)));
+    let targets = Targets::new().with_default(level).with_targets(quiet);
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+}
+
 async fn run_until_stopped(plan: Plan) -> anyhow::Result<()> {
     let Plan { mut config, sample, invoked_as, .. } = plan;
-    let signal = signals::stop();
+    let mut signals = signals::Stop::listen()?;
     let ports = Ports::take(&config)?;
     config.node_id = identity::node_id(&config)?;
     config.node.id = Some(config.node_id);
-    let running = start(&config, ports).await?;
+    let running = tokio::select! {
+        running = start(&config, ports) => running?,
+        signal = signals.next() => {
+            info!(signal, "stopped before it was ready");
+            return Ok(());
+        }
+    };
     banner::print(&config, &running.bound, &invoked_as);
     if sample {
         show_sample(&config, &running).await?;
     }
     let ended = tokio::select! {
-        signal = signal => {
-            info!(signal = signal?, "stopping");
+        signal = signals.next() => {
+            info!(signal, "stopping");
             Ok(())
         }
         message = running.cluster.fatal() => Err(anyhow!("{message}")),
     };
-    if tokio::time::timeout(END_LIMIT, running.stop()).await.is_err() {
-        warn!("the end took too long and was cut short");
+    tokio::select! {
+        () = running.stop() => {}
+        () = tokio::time::sleep(END_LIMIT) => warn!("the end took too long and was cut short"),
+        signal = signals.next() => warn!(signal, "the end was cut short"),
     }
     ended
 }
@@ -80,18 +102,26 @@ async fn run_until_stopped(plan: Plan) -> anyhow::Result<()> {
 /// The TCP ports, bound without SO_REUSEPORT.
 struct Ports {
     http: Vec<TcpListener>,
+    dns: dns::Sockets,
     server: TcpListener,
 }
 
 impl Ports {
     fn take(config: &Config) -> anyhow::Result<Ports> {
-        let listen = |ip, port| net::listen(SocketAddr::new(ip, port));
-        let clients = config.client.iter().filter_map(|ip| Some((*ip, config.ports.http?)));
-        let http: Result<Vec<_>, _> = clients.map(|(ip, port)| listen(ip, port)).collect();
+        let http: Result<Vec<_>, _> =
+            addresses(&config.http, config.ports.http).into_iter().map(net::listen).collect();
         let http = http.context("HTTP (-http-port, -client)")?;
-        let server = listen(config.bind, config.ports.server).context("servers (-server-port)")?;
-        Ok(Ports { http, server })
+        let dns = dns::bind(&addresses(&config.dns_addresses, config.ports.dns), &config.dns)
+            .context("DNS (-dns-port, -client)")?;
+        let server = net::listen(SocketAddr::new(config.bind, config.ports.server))
+            .context("servers (-server-port)")?;
+        Ok(Ports { http, dns, server })
     }
+}
+
+/// The addresses at a port; none where the port is off.
+fn addresses(ips: &[IpAddr], port: Option<u16>) -> Vec<SocketAddr> {
+    ips.iter().filter_map(|ip| Some(SocketAddr::new(*ip, port?))).collect()
 }
 
 /// All that runs.
@@ -110,8 +140,9 @@ async fn start(config: &Config, ports: Ports) -> anyhow::Result<Running> {
     let cluster = start_cluster(config, server.port(), projection).await?;
     let doors = cluster.doors().clone();
     let agent = start_agent(config, doors.clone()).await?;
-    cluster.ready().await;
-    let dns = start_dns(config, &table, &doors)?;
+    wait_until_ready(&cluster).await?;
+    let readers = dns::Readers { own: Arc::clone(&doors.reader), others: BTreeMap::new() };
+    let dns = dns::start(ports.dns, &config.dns, &table, readers, &dns::Meters::default())?;
     let mut http = Vec::new();
     for listener in &ports.http {
         http.push(listener.local_addr()?);
@@ -138,9 +169,11 @@ async fn start_cluster(
     projection: Arc<dyn Projection>,
 ) -> anyhow::Result<Cluster> {
     let server = ServerRow { node: config.node.clone(), port, version: CONSUL_VERSION.into() };
+    let usual = consensus::Limits::default();
     let limits = consensus::Limits {
         disk_reserve_bytes: config.disk_reserve_bytes,
-        ..consensus::Limits::default()
+        max_entry_bytes: usual.max_entry_bytes.max(config.kv_max_value_size + ENTRY_OVERHEAD),
+        ..usual
     };
     let options = cluster::Options {
         data: config.data.clone(),
@@ -158,17 +191,17 @@ async fn start_agent(config: &Config, doors: Doors) -> anyhow::Result<agent::Age
     agent::start(settings, doors).await.context("the agent's own registrations")
 }
 
-fn start_dns(
-    config: &Config,
-    table: &Arc<dns::Table>,
-    doors: &Doors,
-) -> anyhow::Result<dns::Server> {
-    let port = config.ports.dns;
-    let listen: Vec<SocketAddr> =
-        config.client.iter().filter_map(|ip| Some(SocketAddr::new(*ip, port?))).collect();
-    let readers = dns::Readers { own: Arc::clone(&doors.reader), others: BTreeMap::new() };
-    let meters = dns::Meters::default();
-    dns::start(&listen, &config.dns, table, readers, &meters).context("-dns-port, -client")
+/// Waits until the server stands in its own catalog; where that cannot be written, as on a full disk,
+/// it serves what it has.
+async fn wait_until_ready(cluster: &Cluster) -> anyhow::Result<()> {
+    tokio::select! {
+        () = cluster.ready() => Ok(()),
+        message = cluster.fatal() => Err(anyhow!("{message}")),
+        () = tokio::time::sleep(READY_LIMIT) => {
+            warn!("this server's own rows could not be written yet; serving what is there");
+            Ok(())
+        }
+    }
 }
 
 fn context(config: &Config, bound: &Bound, agent: &agent::Agent, doors: Doors) -> httpapi::Context {

@@ -146,22 +146,32 @@ fn refuse_orphans(disk: &dyn Disk) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Makes a directory and what leads to it, each name durable before the next is used.
-pub(crate) fn make_directories(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
+/// Makes a directory and those above it, so that a power failure after this leaves them there.
+///
+/// The directory above is synced even where nothing was made: a process that was killed between the
+/// two may have made the name and not kept it.
+///
+/// # Errors
+/// What the system said; directories made before that stay.
+pub fn make_directories(directory: &Path) -> io::Result<()> {
     let parent = match directory.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_owned(),
         None => return Ok(()),
     };
-    make_directories(&parent)?;
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    if !directory.is_dir() {
+        make_directories(&parent)?;
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
     }
-    File::open(parent)?.sync_all()
+    match File::open(&parent) {
+        Ok(parent) => parent.sync_all(),
+        // A directory above that may not be read was not made by us.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -45,5 +45,6 @@ mod sim;
 pub use error::{ProposeError, ReadError, StartError};
 pub use fsm::{Command, Fsm, FsmError, FsmSnapshot};
 pub use handle::{Applied, Consensus, Leadership, Server, Status};
+pub use home::make_directories;
 pub use options::{Limits, Options};
 pub use start::start;

@@ -37,6 +37,6 @@ pub use answer::{Channel, Fate, Reason, Reply};
 pub use config::{Config, Limits, Soa};
 pub use meters::{Count, Counts, Meters, Transport};
 pub use responder::{Responder, Round};
-pub use server::{Readers, Server, StartError, start};
+pub use server::{Readers, Server, Sockets, StartError, bind, start};
 pub use table::{Table, table};
 pub use zone::BadDomain;

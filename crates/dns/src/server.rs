@@ -58,26 +58,40 @@ pub struct Server {
 /// Threads when the settings leave it open: more would take CPUs from everything else.
 const MOST_THREADS: usize = 4;
 
-/// Serves DNS on these addresses, UDP and TCP; port 0 is any free one, the same for both.
+/// Addresses that are taken and not served yet.
+#[derive(Debug)]
+pub struct Sockets(Vec<Bound>);
+
+/// Takes these addresses, UDP and TCP; port 0 is any free one, the same for both.
+///
+/// Apart from [`start`], so that a process can find a port in use before it touches anything else.
+pub fn bind(listen: &[SocketAddr], config: &Config) -> Result<Sockets, StartError> {
+    let threads = threads(config);
+    let bound: Result<Vec<Bound>, BindError> =
+        listen.iter().map(|address| net::udp::bind(*address, threads)).collect();
+    Ok(Sockets(bound?))
+}
+
+fn threads(config: &Config) -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    if config.threads == 0 { cpus.min(MOST_THREADS) } else { config.threads }
+}
+
+/// Serves DNS on the addresses taken.
 ///
 /// Must be called within a tokio runtime, which carries TCP and the slow path.
 ///
 /// # Panics
 /// Outside a tokio runtime.
 pub fn start(
-    listen: &[SocketAddr],
+    sockets: Sockets,
     config: &Config,
     table: &Arc<Table>,
     readers: Readers,
     meters: &Meters,
 ) -> Result<Server, StartError> {
     let zone = Arc::new(Zone::new(config, readers.others.keys().map(String::as_str))?);
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if config.threads == 0 { cpus.min(MOST_THREADS) } else { config.threads };
-    let mut bound = Vec::with_capacity(listen.len());
-    for address in listen {
-        bound.push(net::udp::bind(*address, threads)?);
-    }
+    let Sockets(bound) = sockets;
     let (stop_tasks, stopped) = watch::channel(false);
     let mut server = Server {
         addresses: bound.iter().map(|bound| bound.address).collect(),
@@ -102,6 +116,7 @@ pub fn start(
     for Bound { address, tcp, udp } in bound {
         let listener = TcpListener::from_std(tcp)?;
         Handle::current().spawn(Arc::clone(&acceptor).run(listener));
+        let threads = udp.len();
         for (nth, socket) in udp.into_iter().enumerate() {
             let responder = Responder::with(Arc::clone(&zone), Arc::clone(table));
             server.spawn(nth, socket, responder, &jobs)?;

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 #[derive(Args, Default)]
 pub struct AgentFlags {
     /// Run a server in memory on loopback; nothing is kept
-    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
     dev: Option<bool>,
     /// Be a server: hold the replicated log
-    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
     server: Option<bool>,
     /// Be the only server
-    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true)]
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
     bootstrap: Option<bool>,
     /// How many servers to wait for; 1 is the only number yet
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
@@ -57,7 +57,7 @@ pub struct AgentFlags {
 
 /// Runs an agent until it is told to stop.
 pub fn run(flags: AgentFlags, invoked_as: &str) -> anyhow::Result<()> {
-    let dev = flags.dev.unwrap_or(false);
+    let dev = flags.dev();
     let mut raw = if dev { Raw::dev() } else { Raw::default() };
     let mut warnings = Vec::new();
     for file in &flags.config_file {
@@ -71,6 +71,11 @@ pub fn run(flags: AgentFlags, invoked_as: &str) -> anyhow::Result<()> {
 }
 
 impl AgentFlags {
+    /// Whether everything is to stay in memory.
+    pub(super) fn dev(&self) -> bool {
+        self.dev.unwrap_or(false)
+    }
+
     fn into_raw(self) -> Raw {
         let ports = config::RawPorts {
             http: self.http_port,

@@ -17,7 +17,12 @@ use std::process::ExitCode;
 const UNKNOWN_COMMAND: u8 = 127;
 
 #[derive(Parser)]
-#[command(name = "rutter", about = "Service discovery in one binary", disable_version_flag = true)]
+#[command(
+    name = "rutter",
+    about = "Service discovery in one binary",
+    disable_version_flag = true,
+    args_override_self = true
+)]
 struct Words {
     #[command(subcommand)]
     command: Command,
@@ -90,6 +95,11 @@ fn two_dashes(words: Vec<OsString>) -> Vec<OsString> {
     words.into_iter().map(rewrite).collect()
 }
 
+/// Reads a boolean flag's value as Go does (`1`, `t`, `TRUE` …).
+fn go_bool(text: &str) -> Result<bool, String> {
+    lang::number::parse_bool(text).map_err(|error| error.to_string())
+}
+
 fn is_long_with_one_dash(word: &str) -> bool {
     let mut rest = word.strip_prefix('-').unwrap_or_default().chars();
     rest.next().is_some_and(|c| c.is_ascii_alphabetic()) && rest.next().is_some()
@@ -98,6 +108,22 @@ fn is_long_with_one_dash(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_flag_given_twice_the_last_counts_and_a_boolean_is_read_as_go_does() {
+        for (typed, dev) in [
+            ("rutter agent -dev=1", "true"),
+            ("rutter agent -dev -dev=F", "false"),
+            ("rutter agent -bind=127.0.0.1 -bind 127.0.0.2 -dev", "true"),
+        ] {
+            let words = two_dashes(typed.split(' ').map(OsString::from).collect());
+            let words = Words::try_parse_from(words).expect(typed);
+            let Command::Agent(flags) = words.command else { panic!("{typed} is the agent") };
+            assert_eq!(flags.dev().to_string(), dev, "{typed}");
+        }
+        let bad = ["rutter", "agent", "--dev=maybe"];
+        assert!(Words::try_parse_from(bad).is_err());
+    }
 
     #[track_caller]
     fn check(typed: &str, understood: &str) {

@@ -28,7 +28,6 @@ const APPLIED: &[&str] = &[
 
 /// Keys of features that do not exist yet: accepted, with a warning.
 const LATER: &[&str] = &[
-    "addresses",
     "advertise_addr",
     "advertise_addr_ipv4",
     "advertise_addr_ipv6",
@@ -135,6 +134,7 @@ const PROTECTION: &[&str] = &[
 
 /// Blocks and the keys in them: applied, later.
 const BLOCKS: &[(&str, &[&str], &[&str])] = &[
+    ("addresses", &["dns", "http"], &["grpc", "grpc_tls", "https"]),
     (
         "dns_config",
         &[

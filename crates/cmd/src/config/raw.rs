@@ -8,6 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Raw {
+    pub addresses: RawAddresses,
     pub alt_domain: Option<String>,
     pub bind_addr: Option<String>,
     pub bootstrap: Option<bool>,
@@ -30,6 +31,14 @@ pub struct Raw {
     pub primary_datacenter: Option<String>,
     pub server: Option<bool>,
     pub session_ttl_min: Option<String>,
+}
+
+/// The block `addresses`: where each face answers, in place of `client_addr`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawAddresses {
+    pub dns: Option<String>,
+    pub http: Option<String>,
 }
 
 /// The block `dns_config`.
@@ -101,6 +110,8 @@ impl Raw {
 
     /// Lays `over` on top: what it gives wins, maps join.
     pub fn merge(&mut self, over: Raw) {
+        take(&mut self.addresses.dns, over.addresses.dns);
+        take(&mut self.addresses.http, over.addresses.http);
         take(&mut self.alt_domain, over.alt_domain);
         take(&mut self.bind_addr, over.bind_addr);
         take(&mut self.bootstrap, over.bootstrap);

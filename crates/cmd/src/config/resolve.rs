@@ -26,8 +26,10 @@ pub struct Config {
     pub bind: IpAddr,
     /// The address given to others.
     pub advertise: IpAddr,
-    /// Where to answer clients.
-    pub client: Vec<IpAddr>,
+    /// Where to answer HTTP.
+    pub http: Vec<IpAddr>,
+    /// Where to answer DNS.
+    pub dns_addresses: Vec<IpAddr>,
     /// Where everything is kept; `None` in memory.
     pub data: Option<PathBuf>,
     /// Whether this is `-dev`: answers over HTTP are indented.
@@ -67,6 +69,8 @@ pub struct Ports {
 const SESSION_TTL_MIN: Nanos = Nanos::seconds(10);
 /// Consul's largest value.
 const KV_MAX_VALUE_SIZE: i64 = 512 * 1024;
+/// The largest that can be configured: what fits into one entry of the log.
+const LARGEST_KV_VALUE: usize = 15 << 20;
 /// Consul's limit of connections.
 const HTTP_MAX_CONNS_PER_CLIENT: i64 = 200;
 /// What stays free on the disk of the data directory.
@@ -90,8 +94,19 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     let node_id = node_id.context("node_id must be a UUID")?;
     let name = raw.node_name.clone().map_or_else(net::host::name, Ok)?;
     ensure!(!name.is_empty(), "node_name must not be empty");
+    let client = raw.client_addr.as_deref().unwrap_or("127.0.0.1");
+    ip_list("client_addr", client)?;
     let ports = ports(&raw)?;
     let dns = dns_config(&raw, &datacenter)?;
+    let kv_max_value_size = positive(
+        "limits.kv_max_value_size",
+        raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
+    )?;
+    ensure!(
+        kv_max_value_size <= LARGEST_KV_VALUE,
+        "limits.kv_max_value_size={kv_max_value_size} is more than the {LARGEST_KV_VALUE} bytes \
+         that the log takes"
+    );
     let ttl_min = raw.session_ttl_min.as_deref().map(duration).transpose();
     Ok(Config {
         node: node_row(&name, advertise, &raw)?,
@@ -101,15 +116,13 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
         datacenter,
         bind,
         advertise,
-        client: client_addresses(raw.client_addr.as_deref().unwrap_or("127.0.0.1"))?,
+        http: ip_list("addresses.http", raw.addresses.http.as_deref().unwrap_or(client))?,
+        dns_addresses: ip_list("addresses.dns", raw.addresses.dns.as_deref().unwrap_or(client))?,
         data: raw.data_dir.filter(|_| !dev),
         dev,
         log_level: log_level(raw.log_level.as_deref().unwrap_or("info"))?,
         session_ttl_min: ttl_min.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN),
-        kv_max_value_size: positive(
-            "limits.kv_max_value_size",
-            raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
-        )?,
+        kv_max_value_size,
         http_max_conns_per_client: positive(
             "limits.http_max_conns_per_client",
             raw.limits.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
@@ -146,11 +159,11 @@ fn bind_address(given: Option<&str>) -> anyhow::Result<IpAddr> {
     text.parse().with_context(|| format!("bind_addr {text:?} is not an IP address"))
 }
 
-fn client_addresses(text: &str) -> anyhow::Result<Vec<IpAddr>> {
+fn ip_list(key: &str, text: &str) -> anyhow::Result<Vec<IpAddr>> {
     let addresses: Result<Vec<IpAddr>, _> = text.split_whitespace().map(str::parse).collect();
     let addresses =
-        addresses.with_context(|| format!("client_addr {text:?} is not a list of IP addresses"))?;
-    ensure!(!addresses.is_empty(), "client_addr must not be empty");
+        addresses.with_context(|| format!("{key} {text:?} is not a list of IP addresses"))?;
+    ensure!(!addresses.is_empty(), "{key} must not be empty");
     Ok(addresses)
 }
 

@@ -29,7 +29,12 @@ fn refuse(text: &str, reason: &str) {
 fn what_is_applied_arrives() {
     check(r#"{"datacenter": "DC-1"}"#, |c| c.datacenter.clone(), "dc-1".to_owned());
     check(r#"{"node_name": "n1"}"#, |c| c.node.name.as_str().to_owned(), "n1".to_owned());
-    check(r#"{"client_addr": "127.0.0.1 ::1"}"#, |c| c.client.len(), 2);
+    check(r#"{"client_addr": "127.0.0.1 ::1"}"#, |c| c.http.len(), 2);
+    check(
+        r#"{"client_addr": "0.0.0.0", "addresses": {"http": "127.0.0.1"}}"#,
+        |c| (c.http[0].is_loopback(), c.dns_addresses[0].is_unspecified()),
+        (true, true),
+    );
     check(r#"{"ports": {"http": 0, "dns": -1}}"#, |c| (c.ports.http, c.ports.dns), (Some(0), None));
     check(r#"{"ports": [{"http": 7}]}"#, |c| c.ports.http, Some(7));
     check(r#"{"ports": {"grpc": -1, "grpc_tls": -1}}"#, |c| c.ports.server, 8300);
@@ -87,6 +92,8 @@ fn what_makes_no_sense_is_refused_by_name() {
     refuse(r#"{"ports": {"http": 65536}}"#, "ports.http=65536");
     refuse(r#"{"bind_addr": "x"}"#, "bind_addr");
     refuse(r#"{"client_addr": ""}"#, "client_addr");
+    refuse(r#"{"addresses": {"http": "unix:///run/x"}}"#, "addresses.http");
+    refuse(r#"{"limits": {"kv_max_value_size": 99999999}}"#, "limits.kv_max_value_size");
     refuse(r#"{"log_level": "loud"}"#, "log_level");
     refuse(r#"{"node_id": "x"}"#, "node_id");
     refuse(r#"{"datacenter": "a b"}"#, "datacenter");

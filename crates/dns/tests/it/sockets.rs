@@ -46,7 +46,8 @@ fn start(
 ) -> Result<Server, StartError> {
     let _inside = runtime.enter();
     let listen = [address.parse().expect("an address")];
-    dns::start(&listen, &world.config, &world.table, readers, &Meters::default())
+    let sockets = dns::bind(&listen, &world.config)?;
+    dns::start(sockets, &world.config, &world.table, readers, &Meters::default())
 }
 
 fn own(world: &World) -> Readers {

@@ -1,6 +1,6 @@
 //! The HTTP face: Consul's dialect.
 //!
-//! A request is matched on its raw path against one table ([`dialects`]), its token is turned into an
+//! A request is matched on its raw path against one table (`dialects`), its token is turned into an
 //! authorizer of the view it reads, and a read is a plain function of that view, so that a blocking
 //! query is the same function asked again. What Consul does is in `consul`, a file an endpoint family.
 //!

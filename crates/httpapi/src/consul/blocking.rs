@@ -14,6 +14,7 @@ use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use model::{Index, Tenant};
 use seams::{ReadError, Reader};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -58,7 +59,7 @@ pub struct Found {
 }
 
 /// The answer of a read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Body {
     /// 200 with JSON.
     Json(Bytes),
@@ -114,6 +115,26 @@ pub async fn answer(call: &Call, door: &ReadDoor) -> Answer {
     }
 }
 
+/// What is kept of a result while its reader sleeps: not the result, which may be large.
+struct Seen {
+    hasher: RandomState,
+    print: u64,
+    index: Index,
+    watches: Vec<Watch>,
+}
+
+impl Seen {
+    fn of(found: Found) -> Seen {
+        let hasher = RandomState::new();
+        let print = hasher.hash_one(&found.body);
+        Seen { hasher, print, index: found.index, watches: found.watches }
+    }
+
+    fn is(&self, found: &Found) -> bool {
+        self.hasher.hash_one(&found.body) == self.print
+    }
+}
+
 struct Asked<'c> {
     call: &'c Call,
     door: &'c ReadDoor,
@@ -122,26 +143,28 @@ struct Asked<'c> {
 
 impl Asked<'_> {
     async fn wait(&self, reader: &dyn Reader) -> Result<Found, Problem> {
-        let mut first = self.look(reader).await?;
-        if self.options.index == 0 || first.index.0 > self.options.index {
-            return Ok(first);
+        let found = self.look(reader).await?;
+        if self.options.index == 0 || found.index.0 > self.options.index {
+            return Ok(found);
         }
         let deadline = Instant::now() + self.options.wait + jitter(self.options.wait);
+        let mut seen = Seen::of(found);
         loop {
             // Subscribe, look, sleep: so no change falls between.
-            let subscription = reader.subscribe(&first.watches);
+            let subscription = reader.subscribe(&seen.watches);
             loop {
                 let now = self.look(reader).await?;
-                if self.is_news(&first, &now) {
+                if self.is_news(&seen, &now) {
                     return Ok(now);
                 }
-                if now.watches != first.watches {
-                    first.watches = now.watches;
+                if now.watches != seen.watches {
+                    seen.watches = now.watches;
                     break;
                 }
+                drop(now);
                 tokio::select! {
                     () = subscription.changed() => {}
-                    () = sleep_until(deadline) => return Ok(first),
+                    () = sleep_until(deadline) => return self.time_is_up(reader, &seen).await,
                     () = self.call.ending.cancelled() => return Err(ReadError::Stopped.into()),
                 }
             }
@@ -149,16 +172,28 @@ impl Asked<'_> {
     }
 
     /// An index from the future is waited out: the client has seen another history.
-    fn is_news(&self, before: &Found, now: &Found) -> bool {
-        now.body != before.body && now.index.0 >= self.options.index
+    fn is_news(&self, seen: &Seen, now: &Found) -> bool {
+        !seen.is(now) && now.index.0 >= self.options.index
     }
 
-    /// Evaluates the read on a view as fresh as was asked, obtaining what is not held here.
+    /// The same result goes out with the index it had, whoever leads by now.
+    async fn time_is_up(&self, reader: &dyn Reader, seen: &Seen) -> Result<Found, Problem> {
+        let now = self.look_at(reader.view(), reader).await?;
+        let index = if seen.is(&now) { seen.index } else { now.index };
+        Ok(Found { index, ..now })
+    }
+
+    /// Evaluates the read on a view as fresh as was asked.
     async fn look(&self, reader: &dyn Reader) -> Result<Found, Problem> {
-        let mut view: Arc<View> = match self.options.consistency {
+        let view = match self.options.consistency {
             None => reader.view(),
             Some(consistency) => reader.current(consistency).await?,
         };
+        self.look_at(view, reader).await
+    }
+
+    /// Evaluates the read on a view, obtaining what is not held there.
+    async fn look_at(&self, mut view: Arc<View>, reader: &dyn Reader) -> Result<Found, Problem> {
         let limit = self.call.context.settings.hold_limit;
         let mut held = 0;
         loop {

@@ -14,6 +14,7 @@ use cluster::{Cluster, ServerRow};
 use httpapi::{Identity, Settings};
 use seams::{Datacenters, Doors, Projection};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,10 @@ fn log_to_stderr(level: tracing::Level) {
     let libraries = ["hyper", "hyper_util", "openraft", "raft_log", "reqwest", "rustls"];
     let quiet = libraries.map(|name| (name, level.min(tracing::Level::WARN)));
     let targets = Targets::new().with_default(level).with_targets(quiet);
-    let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(targets)).init();
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use blackbox::server::Launch;
 use blackbox::tools::{self, printed};
+use blackbox::wait::{SOON, until};
 use serde_json::json;
 
 fn dev(words: &[&str]) -> Launch {
@@ -25,19 +26,17 @@ fn the_lines_to_paste_work_when_they_are_printed() -> Result<()> {
     }
     let began = Instant::now();
     let server = dev(&[]).listen()?;
-    ensure!(began.elapsed() < Duration::from_secs(5), "ready after {:?}", began.elapsed());
-    eprintln!("rutter dev: ready after {:?}", began.elapsed());
-    let lines = to_paste(&server.process.said());
-    ensure!(
-        lines.iter().any(|l| l.starts_with("dig ")),
-        "no dig line in:\n{}",
-        server.process.said()
-    );
-    ensure!(
-        lines.iter().any(|l| l.starts_with("curl ")),
-        "no curl line in:\n{}",
-        server.process.said()
-    );
+    let listening = began.elapsed();
+    let lines = until("lines to paste, and an empty one after them", SOON, || {
+        let said = server.process.said();
+        let lines = to_paste(&said);
+        ensure!(lines.iter().any(|l| l.starts_with("dig ")), "no dig line in:\n{said}");
+        ensure!(lines.iter().any(|l| l.starts_with("curl ")), "no curl line in:\n{said}");
+        ensure!(said.ends_with("\n\n"), "not yet at its end:\n{said}");
+        Ok(lines)
+    })?;
+    println!("rutter dev: listens after {listening:?}, lines to paste after {:?}", began.elapsed());
+    ensure!(listening < Duration::from_secs(3), "it listens after {listening:?}");
     for line in lines {
         let mut shell = Command::new("sh");
         shell.args(["-c", &line]);
@@ -55,8 +54,11 @@ fn the_lines_to_paste_work_when_they_are_printed() -> Result<()> {
 #[test]
 fn the_sample_is_a_real_service_with_a_real_check() -> Result<()> {
     let server = dev(&[]).start()?;
-    let rows = server.client().get_json("/v1/health/service/hello?passing")?;
-    ensure!(rows.as_array().is_some_and(|r| r.len() == 1), "hello: {rows}");
+    let rows = until("hello to be passing", SOON, || {
+        let rows = server.client().get_json("/v1/health/service/hello?passing")?;
+        ensure!(rows.as_array().is_some_and(|r| r.len() == 1), "hello: {rows}");
+        Ok(rows)
+    })?;
     let service = &rows[0]["Service"];
     let host = service["Address"].as_str().filter(|a| !a.is_empty()).unwrap_or("127.0.0.1");
     let mut curl = Command::new("curl");

@@ -31,7 +31,9 @@ impl Host for Tokio {
     async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         match tokio::task::spawn_blocking(work).await {
             Ok(value) => value,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is being shut down: whoever waits here is dropped next.
+            Err(_) => std::future::pending().await,
         }
     }
 }

@@ -114,32 +114,28 @@ pub(crate) struct Tx<'a> {
 impl State {
     /// Puts a node's row and what is derived from it.
     pub(crate) fn put_node(&mut self, key: &NodeKey, row: Option<Arc<Row<Node>>>) {
-        let old = match &row {
-            Some(row) => self.nodes.insert(key.clone(), Arc::clone(row)),
-            None => self.nodes.remove(key),
-        };
-        if let Some(id) = old.and_then(|old| old.id)
+        let new = row.as_ref().and_then(|row| row.id);
+        let old = replace(&mut self.nodes, key, row).and_then(|old| old.id);
+        if let Some(id) = old.filter(|id| Some(*id) != new)
             && self.node_ids.get(&(key.tenant, id)) == Some(key)
         {
             self.node_ids.remove(&(key.tenant, id));
         }
-        if let Some(id) = row.and_then(|row| row.id) {
+        if let Some(id) = new {
             self.node_ids.insert((key.tenant, id), key.clone());
         }
     }
 
     /// Puts an instance's row and what is derived from it.
     pub(crate) fn put_instance(&mut self, key: &InstanceKey, row: Option<Arc<Row<Instance>>>) {
-        let old = match &row {
-            Some(row) => self.instances.insert(key.clone(), Arc::clone(row)),
-            None => self.instances.remove(key),
-        };
-        if let Some(old) = old {
-            self.members.remove(&ServiceKey::new(key.tenant, &old.service).member(key));
+        let member = |row: &Row<Instance>| ServiceKey::new(key.tenant, &row.service).member(key);
+        let new = row.as_deref().map(member);
+        let old = replace(&mut self.instances, key, row.clone()).as_deref().map(member);
+        if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
+            self.members.remove(&old);
         }
-        if let Some(row) = row {
-            let service = ServiceKey::new(key.tenant, &row.service);
-            self.members.insert(service.member(key), row);
+        if let Some((new, row)) = new.zip(row) {
+            self.members.insert(new, row);
         }
     }
 
@@ -149,39 +145,34 @@ impl State {
             instance: key.node_key().instance(&row.instance),
             check: key.id.clone(),
         };
-        let old = match &row {
-            Some(row) => self.checks.insert(key.clone(), Arc::clone(row)),
-            None => self.checks.remove(key),
-        };
-        if let Some(old) = old {
-            self.instance_checks.remove(&filed(&old));
+        let new = row.as_deref().map(filed);
+        let old = replace(&mut self.checks, key, row.clone()).as_deref().map(filed);
+        if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
+            self.instance_checks.remove(&old);
         }
-        if let Some(row) = row {
-            self.instance_checks.insert(filed(&row), row);
+        if let Some((new, row)) = new.zip(row) {
+            self.instance_checks.insert(new, row);
         }
     }
 
     /// Puts a value's row and what is derived from it.
     pub(crate) fn put_kv(&mut self, key: &KvRowKey, row: Option<Arc<Row<KvEntry>>>) {
-        let old = match &row {
-            Some(row) => self.kv.insert(key.clone(), Arc::clone(row)),
-            None => self.kv.remove(key),
-        };
-        if let Some(session) = old.and_then(|old| old.session) {
+        let new = row.as_ref().and_then(|row| row.session);
+        let old = replace(&mut self.kv, key, row).and_then(|old| old.session);
+        if old == new {
+            return;
+        }
+        if let Some(session) = old {
             self.session_keys.remove(&(key.tenant, session, key.key.clone()));
         }
-        if let Some(session) = row.and_then(|row| row.session) {
+        if let Some(session) = new {
             self.session_keys.insert((key.tenant, session, key.key.clone()));
         }
     }
 
     /// Puts the end of a lock-delay and what is derived from it.
     pub(crate) fn put_lock_delay(&mut self, key: &KvRowKey, until: Option<Timestamp>) {
-        let old = match until {
-            Some(until) => self.lock_delays.insert(key.clone(), until),
-            None => self.lock_delays.remove(key),
-        };
-        if let Some(old) = old {
+        if let Some(old) = replace(&mut self.lock_delays, key, until) {
             self.lock_delay_ends.remove(&(old, key.clone()));
         }
         if let Some(until) = until {
@@ -196,11 +187,7 @@ impl State {
         id: SessionId,
         row: Option<Arc<Row<Session>>>,
     ) {
-        let old = match &row {
-            Some(row) => self.sessions.insert((tenant, id), Arc::clone(row)),
-            None => self.sessions.remove(&(tenant, id)),
-        };
-        if let Some(old) = old {
+        if let Some(old) = replace(&mut self.sessions, &(tenant, id), row.clone()) {
             self.node_sessions.remove(&(NodeKey::new(tenant, &old.node), id));
             for check in watched_checks(tenant, &old) {
                 self.check_sessions.remove(&(check, id));
@@ -218,12 +205,18 @@ impl State {
     pub(crate) fn restore(&mut self, before: Before) {
         match before {
             Before::Node(key, row) => self.put_node(&key, row),
-            Before::NodeMark(key, mark) => put(&mut self.node_marks, key, mark),
+            Before::NodeMark(key, mark) => {
+                replace(&mut self.node_marks, &key, mark);
+            }
             Before::Instance(key, row) => self.put_instance(&key, row),
-            Before::Service(key, mark) => put(&mut self.services, key, mark),
+            Before::Service(key, mark) => {
+                replace(&mut self.services, &key, mark);
+            }
             Before::Check(key, row) => self.put_check(&key, row),
             Before::Kv(key, row) => self.put_kv(&key, row),
-            Before::Tombstone(key, stone) => put(&mut self.tombstones, key, stone),
+            Before::Tombstone(key, stone) => {
+                replace(&mut self.tombstones, &key, stone);
+            }
             Before::LockDelay(key, until) => self.put_lock_delay(&key, until),
             Before::Session(tenant, id, row) => self.put_session(tenant, id, row),
         }
@@ -282,11 +275,16 @@ impl State {
     }
 }
 
-fn put<K: Ord + Clone, V: Clone>(map: &mut OrdMap<K, V>, key: K, value: Option<V>) {
+/// Puts or removes a value; gives the one that stood there.
+fn replace<K: Ord + Clone, V: Clone>(
+    map: &mut OrdMap<K, V>,
+    key: &K,
+    value: Option<V>,
+) -> Option<V> {
     match value {
-        Some(value) => map.insert(key, value),
-        None => map.remove(&key),
-    };
+        Some(value) => map.insert(key.clone(), value),
+        None => map.remove(key),
+    }
 }
 
 /// The checks on which a session's life hangs.
@@ -307,7 +305,7 @@ impl Tx<'_> {
         let old = self.state.node_marks.get(key).copied();
         if old != mark {
             self.before.push(Before::NodeMark(key.clone(), old));
-            put(&mut self.state.node_marks, key.clone(), mark);
+            replace(&mut self.state.node_marks, key, mark);
         }
     }
 
@@ -320,7 +318,7 @@ impl Tx<'_> {
         let old = self.state.services.get(key).copied();
         if old != mark {
             self.before.push(Before::Service(key.clone(), old));
-            put(&mut self.state.services, key.clone(), mark);
+            replace(&mut self.state.services, key, mark);
         }
     }
 
@@ -338,7 +336,7 @@ impl Tx<'_> {
         let old = self.state.tombstones.get(key).copied();
         if old != stone {
             self.before.push(Before::Tombstone(key.clone(), old));
-            put(&mut self.state.tombstones, key.clone(), stone);
+            replace(&mut self.state.tombstones, key, stone);
         }
     }
 

@@ -59,6 +59,9 @@ pub struct NotHeld(pub Interest);
 /// The answer of a look-up: something, or the word that it is not held here.
 pub type Held<T> = Result<T, NotHeld>;
 
+/// Keys with their values, in byte order.
+pub type KvRows<'v> = Vec<(&'v KvKey, &'v Arc<Row<KvEntry>>)>;
+
 /// An answer and the index at which it last changed; never 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Indexed<T> {
@@ -324,7 +327,7 @@ impl View {
     /// All keys that begin with these bytes, in byte order.
     ///
     /// The index is the latest change or deletion among them, or the table's where there is none.
-    pub fn kv_list(&self, prefix: &KvRowKey) -> Held<Indexed<Vec<(&KvKey, &Arc<Row<KvEntry>>)>>> {
+    pub fn kv_list(&self, prefix: &KvRowKey) -> Held<Indexed<KvRows<'_>>> {
         self.holds(|| Interest::Kv(prefix.clone()))?;
         let under = |key: &KvRowKey| {
             key.tenant == prefix.tenant && key.key.starts_with(prefix.key.as_bytes())

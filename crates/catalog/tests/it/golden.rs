@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 /// The golden bytes of that name; rewritten first if that is asked for.
 #[track_caller]
+#[allow(clippy::disallowed_methods, reason = "a test reads what is committed beside it")]
 fn golden(name: &str, now: &[u8]) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

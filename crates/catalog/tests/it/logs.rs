@@ -313,10 +313,8 @@ impl Writer {
                     self.add("lock-delay");
                 }
             }
-            Command::ReapTombstones(index) => {
-                if before.tombstones().any(|(at, _)| at <= *index) {
-                    self.add("tombstones reaped");
-                }
+            Command::ReapTombstones(index) if before.tombstones().any(|(at, _)| at <= *index) => {
+                self.add("tombstones reaped");
             }
             Command::PutNode(node) => {
                 let held = node.id.and_then(|id| before.node_by_id(tenant, id).ok().flatten());

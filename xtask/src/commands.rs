@@ -48,7 +48,8 @@ pub fn sim(seeds: u32) -> Result<()> {
 /// The kill test of `testing/blackbox`, longer than `make test` has time for.
 pub fn soak(kills: u32) -> Result<()> {
     let binary = suite::build_the_program()?;
-    let mut test = cargo(&["test", "--package", "blackbox", "--", "forgetting_disk", "--nocapture"]);
+    let mut test =
+        cargo(&["test", "--package", "blackbox", "--", "forgetting_disk", "--nocapture"]);
     run(test.env("RUTTER_SOAK_KILLS", kills.to_string()).env("RUTTER_BIN", binary))
 }
 

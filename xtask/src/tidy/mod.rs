@@ -13,6 +13,7 @@ mod lengths;
 mod links;
 mod modules;
 mod purity;
+mod walk;
 mod words;
 
 use std::fmt;
@@ -73,6 +74,7 @@ fn every_rule(house: &House) -> Vec<Complaint> {
         words::one_public_registry,
         links::links_that_lead_somewhere,
         links::decisions_in_the_index,
+        walk::names_that_can_be_found,
     ];
     rules.iter().flat_map(|rule| rule(house)).collect()
 }

@@ -5,4 +5,5 @@ mod doors;
 mod held;
 mod requests;
 mod rights;
+mod round_trip;
 mod support;

@@ -36,9 +36,13 @@ pub struct Load {
     refused: Mutex<Vec<String>>,
 }
 
+/// What a client does again and again.
+type Work = fn(&mut Client) -> Result<()>;
+
 /// One client's way into a storm.
 struct Client<'a> {
     load: &'a Load,
+    number: usize,
     http: Http,
     rng: Rng,
     over: &'a AtomicBool,
@@ -72,21 +76,23 @@ impl Load {
     }
 
     /// Writes from all sides until `over`, or until the server is gone. `wait` decides when it is over; it runs on the
-    /// caller's thread.
+    /// caller's thread. A heavy storm is of large values, so that the log is cut into files and snapshots are taken.
     pub fn storm(
         &self,
         addr: SocketAddr,
         seed: u64,
+        heavy: bool,
         wait: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let over = AtomicBool::new(false);
-        let works: [fn(&mut Client) -> Result<()>; 9] = [
-            clients::fight,
-            clients::fight,
-            clients::fight,
-            clients::fight,
-            clients::ledger,
+        let several: Work = if heavy { clients::blobs } else { clients::fight };
+        let works: [Work; 9] = [
+            several,
+            several,
+            several,
+            several,
             clients::blobs,
+            clients::ledger,
             clients::sessions,
             clients::nodes,
             clients::services,
@@ -94,7 +100,8 @@ impl Load {
         std::thread::scope(|scope| {
             for (n, work) in works.into_iter().enumerate() {
                 let rng = Rng::new(seed.wrapping_add(n as u64 * 7919));
-                let mut client = Client { load: self, http: Http::new(addr), rng, over: &over };
+                let mut client =
+                    Client { load: self, number: n, http: Http::new(addr), rng, over: &over };
                 scope.spawn(move || {
                     while !client.over.load(Ordering::SeqCst) && work(&mut client).is_ok() {}
                 });

@@ -162,7 +162,7 @@ pub(super) fn ledger(client: &mut Client) -> Result<()> {
 /// Overwrites a few large values, so that the log grows and snapshots are taken.
 pub(super) fn blobs(client: &mut Client) -> Result<()> {
     let load = client.load;
-    let key = format!("blob/{}", client.rng.below(4));
+    let key = format!("blob/{}/{}", client.number, client.rng.below(2));
     let name = load.number().to_string();
     load.blobs.sent(&key, Some(name.clone()));
     client.write_kv(&key, "", blob(&name))?;
@@ -172,7 +172,7 @@ pub(super) fn blobs(client: &mut Client) -> Result<()> {
 
 /// A large value that tells its name, all through.
 pub(super) fn blob(name: &str) -> String {
-    format!("{name} ").repeat(200_000 / (name.len() + 1))
+    format!("{name} ").repeat(400_000 / (name.len() + 1))
 }
 
 /// Creates and destroys sessions.

@@ -3,7 +3,7 @@
 //! `RUTTER_SOAK_KILLS` sets the number of kills; `RUTTER_SEED` repeats a run.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use blackbox::disk::{Disk, listing};
@@ -28,58 +28,73 @@ fn setting(name: &str) -> Option<u64> {
 
 /// How the next process dies: by the clock, or at its n-th call of one sort.
 fn fate(rng: &mut Rng, launch: Launch) -> (Launch, Duration) {
-    let by_the_clock = Duration::from_millis(50 + rng.below(1200));
+    let by_the_clock = Duration::from_millis(50 + rng.below(1000));
     match rng.below(3) {
-        0 => (launch.env("SHIM_KILL_OPS", (200 + rng.below(3000)).to_string()), 3 * by_the_clock),
-        1 => (launch.env("SHIM_KILL_META", (1 + rng.below(40)).to_string()), 2 * by_the_clock),
+        0 => (launch.env("SHIM_KILL_OPS", (10 + rng.below(1500)).to_string()), 2 * by_the_clock),
+        1 => (launch.env("SHIM_KILL_META", (1 + rng.below(24)).to_string()), 2 * by_the_clock),
         _ => (launch, by_the_clock),
     }
 }
 
-/// Lets the storm rage until the process dies of itself or its time is up.
-fn storm(load: &Load, mut server: Server, seed: u64, limit: Duration) -> Result<()> {
-    let began = Instant::now();
-    load.storm(server.http, seed, move || {
-        let died =
-            until("its end", limit, || server.process.ended()?.ok_or_else(|| anyhow!("it runs")));
-        match died {
-            Ok(status) => {
-                ensure!(status.code().is_none(), "it ended: {status}\n{}", server.process.said())
-            }
-            Err(_) => server.kill()?,
+/// What a run went through, for the last line it prints.
+#[derive(Debug, Default)]
+struct Run {
+    compared: usize,
+    killed_at_a_call: usize,
+    killed_while_starting: usize,
+    files_cut: usize,
+    names_undone: usize,
+}
+
+impl Run {
+    /// Lets the storm rage until the process dies of itself or its time is up.
+    fn storm(&mut self, load: &Load, mut server: Server, seed: u64, limit: Duration) -> Result<()> {
+        let died_of_itself = &mut self.killed_at_a_call;
+        load.storm(server.http, seed, seed.is_multiple_of(3), move || {
+            let died = until("its end", limit, || {
+                server.process.ended()?.ok_or_else(|| anyhow!("it runs"))
+            });
+            let Ok(status) = died else { return server.kill() };
+            let said = server.process.said();
+            ensure!(status.code().is_none(), "it ended: {status}\n{said}");
+            *died_of_itself += 1;
+            Ok(())
+        })
+    }
+
+    /// One life: start, compare with the books, write, die, forget.
+    fn live_and_die(&mut self, load: &Load, disk: &mut Disk, seed: u64) -> Result<()> {
+        let mut rng = Rng::new(seed);
+        let (launch, limit) = fate(&mut rng, launch(disk)?);
+        match launch.start() {
+            Ok(server) => self.live(load, server, seed, limit)?,
+            Err(error) if Died::killed(&error) => self.killed_while_starting += 1,
+            Err(error) => return Err(error.context("it does not start")),
         }
-        ensure!(began.elapsed() < limit + Duration::from_secs(20), "the kill took too long");
+        let forgotten = disk.forget(seed)?;
+        self.files_cut += forgotten.cut;
+        self.names_undone += forgotten.undone;
+        let broken = forgotten.violations;
+        ensure!(broken.is_empty(), "laws of durable files broken: {broken:#?}");
         Ok(())
-    })
-}
+    }
 
-/// One life: start, compare with the books, write, die, forget. Returns what was compared.
-fn live_and_die(load: &Load, disk: &mut Disk, seed: u64) -> Result<usize> {
-    let mut rng = Rng::new(seed);
-    let (launch, limit) = fate(&mut rng, launch(disk)?);
-    let compared = match launch.start() {
-        Ok(server) => live(load, server, seed, limit)?,
-        Err(error) if Died::killed(&error) => 0,
-        Err(error) => return Err(error.context("it does not start")),
-    };
-    let forgotten = disk.forget(seed)?;
-    let broken = forgotten.violations;
-    ensure!(broken.is_empty(), "laws of durable files broken: {broken:#?}");
-    Ok(compared)
-}
-
-fn live(load: &Load, mut server: Server, seed: u64, limit: Duration) -> Result<usize> {
-    let verified = load.verify(server.http).and_then(|v| load.prepare(server.http).map(|()| v));
-    match verified {
-        Ok(verified) => {
-            storm(load, server, seed, limit)?;
-            Ok(verified.items + verified.operations)
+    fn live(&mut self, load: &Load, mut server: Server, seed: u64, limit: Duration) -> Result<()> {
+        let verified = load.verify(server.http).and_then(|v| load.prepare(server.http).map(|()| v));
+        match verified {
+            Ok(verified) => {
+                self.compared += verified.items + verified.operations;
+                self.storm(load, server, seed, limit)
+            }
+            // It may have been killed under our eyes; then this life proves nothing.
+            Err(error) => match server.process.wait_end(Duration::from_secs(1)) {
+                Ok(status) if status.code().is_none() => {
+                    self.killed_while_starting += 1;
+                    Ok(())
+                }
+                _ => Err(error.context("after the restart")),
+            },
         }
-        // It may have been killed under our eyes; then this life proves nothing.
-        Err(error) => match server.process.wait_end(Duration::from_secs(1)) {
-            Ok(status) if status.code().is_none() => Ok(0),
-            _ => Err(error.context("after the restart")),
-        },
     }
 }
 
@@ -90,30 +105,21 @@ fn nothing_acknowledged_is_lost_by_kills() -> Result<()> {
     }
     let kills = setting("RUTTER_SOAK_KILLS").unwrap_or(10);
     let seed = setting("RUTTER_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-    let (load, mut disk) = (Load::default(), Disk::new()?);
-    let mut compared = 0;
+    let (load, mut disk, mut run) = (Load::default(), Disk::new()?, Run::default());
     for kill in 0..kills {
-        let life = live_and_die(&load, &mut disk, seed.wrapping_add(kill));
+        let life = run.live_and_die(&load, &mut disk, seed.wrapping_add(kill));
         let refused = load.take_refused();
-        compared += life.with_context(|| {
-            format!(
-                "kill {kill}, RUTTER_SEED={seed}; refused {refused:?}; files {:#?}",
-                listing(&disk.path())
-            )
+        life.with_context(|| {
+            let files = listing(&disk.path());
+            format!("kill {kill}, RUTTER_SEED={seed}; refused {refused:?}; files {files:#?}")
         })?;
     }
     let server = launch(&disk)?.start()?;
     let last = load.verify(server.http).context("after the last kill")?;
-    compared += last.items + last.operations;
-    println!(
-        "{kills} kills, {} writes acknowledged, {compared} items and operations compared, none lost",
-        load.acknowledged()
-    );
-    ensure!(
-        load.acknowledged() as u64 > 20 * kills,
-        "only {} writes were acknowledged",
-        load.acknowledged()
-    );
+    run.compared += last.items + last.operations;
+    let acknowledged = load.acknowledged();
+    println!("{kills} kills, {acknowledged} writes acknowledged, none lost; {run:?}");
+    ensure!(acknowledged as u64 > 20 * kills, "only {acknowledged} writes were acknowledged");
     Ok(())
 }
 

@@ -78,7 +78,8 @@ impl PastView {
                 self.prints.remove(key);
                 self.state.put_kv(key, None);
             }
-            PastRow::Kv(key, Some((row, print))) => {
+            PastRow::Kv(key, Some(past)) => {
+                let (row, print) = &**past;
                 self.prints.insert(key.clone(), *print);
                 self.state.put_kv(key, Some(std::sync::Arc::new(row.clone())));
             }

@@ -110,7 +110,8 @@ pub(super) fn past_record_of(row: &PastRow) -> wire::PastRow {
             let (table, record) = record_of(&Before::Kv(key.clone(), None));
             (table, record, None)
         }
-        PastRow::Kv(key, Some((row, print))) => {
+        PastRow::Kv(key, Some(past)) => {
+            let (row, print) = &**past;
             let row = Before::Kv(key.clone(), Some(Arc::new(row.clone())));
             let (table, record) = record_of(&row);
             (table, record, Some(print))
@@ -134,7 +135,7 @@ pub(super) fn past_row_of(past: wire::PastRow, owners: &mut Owners) -> Result<Pa
         Before::Kv(key, Some(row)) => {
             let hash = past.hash.try_into().map_err(|_| damaged("a print of the wrong length"))?;
             let print = ValuePrint { hash, size: past.size };
-            PastRow::Kv(key, Some((Row::clone(&row), print)))
+            PastRow::Kv(key, Some(Box::new((Row::clone(&row), print))))
         }
         other => PastRow::Row(other),
     })

@@ -28,8 +28,8 @@ pub struct HistoryEntry {
 pub(crate) enum PastRow {
     /// Anything but a value.
     Row(Before),
-    /// A value: all but its bytes.
-    Kv(KvRowKey, Option<(Row<KvEntry>, ValuePrint)>),
+    /// A value: all but its bytes. Boxed, since most rows of the past are none.
+    Kv(KvRowKey, Option<Box<(Row<KvEntry>, ValuePrint)>>),
 }
 
 /// The recent past.
@@ -81,7 +81,7 @@ fn past_row(before: Before) -> PastRow {
     let past = row.map(|row| {
         let print = ValuePrint::of(&row.value);
         let value = KvEntry { value: super::kv::no_value(), ..row.claim.clone() };
-        (Row { claim: value, owner: row.owner.clone(), ..*row }, print)
+        Box::new((Row { claim: value, owner: row.owner.clone(), ..*row }, print))
     });
     PastRow::Kv(key, past)
 }

@@ -176,7 +176,7 @@ mod tests {
     use crate::Refusal;
     use crate::entry::Command;
     use crate::tables::rig::{Rig, node_id, node_key, put_check, put_instance, put_node};
-    use model::{Index, Text};
+    use model::{Index, Owner, Text};
 
     #[test]
     fn a_node_written_again_keeps_its_first_index_and_moves_only_when_it_changed() {
@@ -253,6 +253,29 @@ mod tests {
             assert_eq!(rig.refuses(write), reserved);
             assert_eq!(rig.node("elsewhere").is_some(), renames, "nothing is half done");
         }
+    }
+
+    #[test]
+    fn a_node_made_for_its_name_only_keeps_nobody_out() {
+        for owner in ["http", "leader", "agent/n1", "source/marathon/main"] {
+            let mut rig = Rig::new();
+            rig.does(Command::EnsureNode("n1".into()));
+            assert_eq!(rig.node("n1").map(|row| &row.owner), Some(&Owner::nobody()));
+            rig.reconciles(owner, put_node("n1", 1, "10.0.0.1"));
+            assert_eq!(rig.node("n1").map(|row| row.owner.as_str()), Some(owner));
+        }
+    }
+
+    #[test]
+    fn a_reconciler_that_renames_its_node_leaves_the_old_name_to_those_who_stand_on_it() {
+        let mut rig = Rig::new();
+        rig.reconciles("agent/old", put_node("old", 1, "10.0.0.1"));
+        rig.reconciles("source/marathon/main", put_instance("old", "task", "web"));
+        rig.reconciles("agent/old", put_node("new", 1, "10.0.0.1"));
+        let left = rig.node("old").expect("something stands on it");
+        assert_eq!((left.id, left.owner.as_str()), (None, "nobody"));
+        assert!(rig.instance("old", "task").is_some());
+        assert_eq!(rig.node("new").and_then(|row| row.id), Some(node_id(1)));
     }
 
     /// A write without an id asks no questions, as in Consul, and takes the id away.

@@ -22,11 +22,27 @@ impl Rig {
 
     /// Applies one entry of these commands.
     pub fn run(&mut self, commands: impl IntoIterator<Item = Command>) -> Outcome {
+        self.run_as(Owner::http(), Claim::Explicit, commands)
+    }
+
+    /// Applies one command of a reconciler, which must be carried out.
+    #[track_caller]
+    pub fn reconciles(&mut self, owner: &str, command: Command) {
+        let outcome = self.run_as(Owner::new(owner), Claim::Reconcile, [command]);
+        assert_eq!(outcome, Outcome::Done(vec![Reply::Done]));
+    }
+
+    fn run_as(
+        &mut self,
+        owner: Owner,
+        claim: Claim,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Outcome {
         let entry = Entry {
             time: Timestamp(self.now),
             author: Author::default(),
-            owner: Owner::http(),
-            claim: Claim::Explicit,
+            owner,
+            claim,
             tenant: Tenant::DEFAULT,
             request: None,
             commands: commands.into_iter().collect(),

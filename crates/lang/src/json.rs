@@ -8,6 +8,9 @@ use crate::quote_char;
 /// How deep values may be nested.
 const DEPTH: usize = 500;
 
+/// How many values one text may hold: small ones take many times the memory of their text.
+const VALUES: usize = 200_000;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
@@ -119,11 +122,14 @@ pub enum JsonError {
     /// Values are nested too deep.
     #[error("exceeded max depth")]
     TooDeep,
+    /// There are too many values; Go has no such limit.
+    #[error("exceeded max number of values")]
+    TooMany,
 }
 
 /// Reads the first value.
 pub fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader { bytes, at: 0, values: 0 };
     if reader.peek_token().is_none() {
         return Err(JsonError::Empty);
     }
@@ -133,6 +139,7 @@ pub fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
 struct Reader<'b> {
     bytes: &'b [u8],
     at: usize,
+    values: usize,
 }
 
 const VALUE: &str = "looking for beginning of value";
@@ -163,6 +170,10 @@ impl Reader<'_> {
     fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
         if depth > DEPTH {
             return Err(JsonError::TooDeep);
+        }
+        self.values += 1;
+        if self.values > VALUES {
+            return Err(JsonError::TooMany);
         }
         match self.token()? {
             b'{' => self.object(depth),
@@ -399,6 +410,7 @@ mod tests {
         check("-x", Err("invalid character 'x' in numeric literal"));
         check("1.x", Err("invalid character 'x' after decimal point in numeric literal"));
         check(&"[".repeat(2_000), Err("exceeded max depth"));
+        check(&format!("[{}0]", "0,".repeat(200_000)), Err("exceeded max number of values"));
     }
 
     proptest! {

@@ -41,6 +41,15 @@ pub fn members(
             )));
         }
     };
+    each_member(members, strict, each)
+}
+
+/// As [`members`], of an object that is known to be one.
+pub fn each_member(
+    members: &[(String, Json)],
+    strict: bool,
+    each: &mut dyn FnMut(&str, &Json) -> Result<bool, Problem>,
+) -> Done {
     for (key, value) in members {
         if !each(&key.to_lowercase(), value)? && strict {
             return Err(decode(format!("json: unknown field {}", quote(key))));

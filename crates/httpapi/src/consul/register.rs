@@ -5,7 +5,7 @@
 
 use super::checks::{self, Given, kind};
 use super::error::Problem;
-use super::json::{Place, members};
+use super::json::{Place, each_member, members};
 use super::services::{catalog_service, locality};
 use crate::answer::Answer;
 use crate::call::Call;
@@ -23,6 +23,8 @@ struct Registration {
     id: Text,
     node: Node,
     service: Option<Instance>,
+    /// What Consul refuses of the service, told after what is wrong with the node.
+    service_complaint: Option<Problem>,
     checks: Vec<GivenCheck>,
     skip_node: bool,
 }
@@ -52,7 +54,6 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
 fn read(json: &Json) -> Result<Registration, Problem> {
     let place = Place::root("RegisterRequest");
     let mut given = Registration::default();
-    let mut service = None;
     members(json, "structs.RegisterRequest", true, &mut |key, value| {
         match key {
             "datacenter" => place.text("Datacenter", value, &mut given.datacenter)?,
@@ -68,8 +69,10 @@ fn read(json: &Json) -> Result<Registration, Problem> {
             }
             "nodemeta" => place.map("NodeMeta", value, &mut given.node.meta)?,
             "locality" => given.node.locality = locality(&place, value)?,
-            // Kept for later, since what Consul refuses of it is told after the rest was read.
-            "service" => service = Some(value.clone()),
+            "service" => match catalog_service(&place, value) {
+                Err(complaint @ Problem::Invalid(_)) => given.service_complaint = Some(complaint),
+                read => given.service = read?,
+            },
             "check" => {
                 if *value != Json::Null {
                     given.checks.push(check(value, &place.inside("Check", "HealthCheck"))?);
@@ -89,13 +92,6 @@ fn read(json: &Json) -> Result<Registration, Problem> {
         }
         Ok(true)
     })?;
-    if let Some(service) = service {
-        match catalog_service(&place, &service) {
-            // What is wrong with the node is told first.
-            Err(Problem::Invalid(_)) if node_complaint(&given).is_some() => {}
-            read => given.service = read?,
-        }
-    }
     Ok(given)
 }
 
@@ -141,32 +137,27 @@ fn definition(place: &Place, json: &Json) -> Result<Option<Box<CheckDefinition>>
     };
     let inside = place.inside("Definition", "HealthCheckDefinition");
     let mut run = CheckDefinition::default();
-    for (key, value) in given {
-        let key = key.to_lowercase();
-        let _known = checks::text_member(&mut run, &key, value, &inside)?
-            || checks::truth_member(&mut run, &key, value, &inside)?
-            || checks::other_member(&mut run, &key, value, Given::Alone, &inside)?;
-    }
+    each_member(given, false, &mut |key, value| {
+        Ok(checks::text_member(&mut run, key, value, &inside)?
+            || checks::truth_member(&mut run, key, value, &inside)?
+            || checks::other_member(&mut run, key, value, Given::Alone, &inside)?)
+    })?;
     Ok((run != CheckDefinition::default()).then(|| Box::new(run)))
 }
 
-fn node_complaint(given: &Registration) -> Option<&'static str> {
+fn validate(given: &mut Registration) -> Result<(), Problem> {
     if given.node.name.is_empty() {
-        return Some("Must provide node");
+        return Err(Problem::invalid("Must provide node"));
     }
     if given.node.address.is_empty() && !given.skip_node {
-        return Some("Must provide address if SkipNodeUpdate is not set");
-    }
-    None
-}
-
-fn validate(given: &mut Registration) -> Result<(), Problem> {
-    if let Some(complaint) = node_complaint(given) {
-        return Err(Problem::invalid(complaint));
+        return Err(Problem::invalid("Must provide address if SkipNodeUpdate is not set"));
     }
     if !given.id.is_empty() {
         let id = node_id(&given.id);
         given.node.id = Some(id.map_err(|why| Problem::Invalid(format!("Bad node ID: {why}")))?);
+    }
+    if let Some(complaint) = given.service_complaint.take() {
+        return Err(complaint);
     }
     let node = &given.node.name;
     for GivenCheck { node: named, check } in &mut given.checks {

@@ -2,7 +2,7 @@
 
 use super::checks::{Definition, Given};
 use super::error::Problem;
-use super::json::{Place, members};
+use super::json::{Place, each_member, members};
 use super::shapes::NO_PROXY;
 use lang::json::Json;
 use model::{
@@ -70,8 +70,7 @@ pub fn catalog_service(place: &Place, json: &Json) -> Result<Option<Instance>, P
     let Some(given) = place.object("Service", json, "structs.NodeService")? else {
         return Ok(None);
     };
-    let given = Json::Object(given.to_vec());
-    members(&given, "structs.NodeService", true, &mut |key, value| match key {
+    each_member(given, true, &mut |key, value| match key {
         "service" => {
             service_name(&inside, "Service", value, &mut instance.service)?;
             Ok(true)
@@ -287,14 +286,14 @@ fn weights(place: &Place, json: &Json, out: &mut Weights) -> Result<(), Problem>
     let Some(given) = place.object("Weights", json, "structs.Weights")? else { return Ok(()) };
     let inside = place.inside("Weights", "Weights");
     *out = Weights { passing: 0, warning: 0 };
-    for (key, value) in given {
-        match key.to_lowercase().as_str() {
+    each_member(given, true, &mut |key, value| {
+        match key {
             "passing" => inside.number("Passing", value, &mut out.passing)?,
             "warning" => inside.number("Warning", value, &mut out.warning)?,
-            _ => return Err(Problem::Decode(format!("json: unknown field {}", lang::quote(key)))),
+            _ => return Ok(false),
         }
-    }
-    Ok(())
+        Ok(true)
+    })
 }
 
 /// Where something stands.
@@ -302,13 +301,14 @@ pub fn locality(place: &Place, json: &Json) -> Result<Option<Box<Locality>>, Pro
     let Some(given) = place.object("Locality", json, "structs.Locality")? else { return Ok(None) };
     let inside = place.inside("Locality", "Locality");
     let mut locality = Locality::default();
-    for (key, value) in given {
-        match key.to_lowercase().as_str() {
+    each_member(given, true, &mut |key, value| {
+        match key {
             "region" => inside.text("Region", value, &mut locality.region)?,
             "zone" => inside.text("Zone", value, &mut locality.availability_zone)?,
-            _ => return Err(Problem::Decode(format!("json: unknown field {}", lang::quote(key)))),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(Some(Box::new(locality)))
 }
 

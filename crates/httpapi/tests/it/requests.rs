@@ -3,6 +3,8 @@
 use crate::support::{start, start_with};
 use catalog::Acl;
 use flate2::read::GzDecoder;
+use proptest::prelude::*;
+use serde_json::json;
 use std::io::Read;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -135,4 +137,78 @@ async fn a_large_answer_is_compressed_for_those_who_take_it() {
     assert_eq!(plain, "x".repeat(5000));
     let whole = face.get("/v1/kv/big?raw").await;
     assert_eq!((whole.header("Content-Encoding"), whole.body.len()), (None, 5000));
+}
+
+/// JSON that resembles what the doors take, with everything in the wrong place.
+fn nonsense() -> impl Strategy<Value = serde_json::Value> {
+    let keys = [
+        "Name",
+        "id",
+        "Node",
+        "Address",
+        "Service",
+        "Check",
+        "checks",
+        "CheckID",
+        "TTL",
+        "Status",
+        "Interval",
+        "Definition",
+        "Tags",
+        "Meta",
+        "Weights",
+        "Passing",
+        "Proxy",
+        "Connect",
+        "Port",
+        "TaggedAddresses",
+        "Locality",
+        "Header",
+        "LockDelay",
+        "Behavior",
+        "NodeChecks",
+        "X",
+        "ServiceChecks",
+        "SkipNodeUpdate",
+        "ServiceID",
+        "HTTP",
+    ];
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|truth| json!(truth)),
+        any::<i64>().prop_map(|number| json!(number)),
+        any::<f64>().prop_map(|number| json!(number)),
+        "(10s|x|-1|0\\.0\\.0\\.0|passing|\\PC{0,5})".prop_map(|text| json!(text)),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| json!(items)),
+            prop::collection::btree_map(prop::sample::select(keys.to_vec()), inner, 0..6)
+                .prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_body_is_answered_with_silence(body in nonsense()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let face = start();
+            for path in [
+                "/v1/agent/service/register",
+                "/v1/agent/check/register",
+                "/v1/agent/check/update/x",
+                "/v1/catalog/register",
+                "/v1/catalog/deregister",
+                "/v1/session/create",
+            ] {
+                let reply = face.put(path, &body.to_string()).await;
+                prop_assert!(matches!(reply.status, 200 | 400 | 404 | 500), "{}", reply.status);
+            }
+            Ok(())
+        })?;
+    }
 }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use blackbox::disk::{Disk, listing};
 use blackbox::load::Load;
 use blackbox::rng::Rng;
@@ -174,18 +174,20 @@ fn sixty_four_writers_share_their_syncs() -> Result<()> {
     if !tools::present("sixty_four_writers_share_their_syncs", &["cc"]) {
         return Ok(());
     }
-    let disk = Disk::new()?;
-    let server = launch(&disk)?.start()?;
-    // Tests beside this one take the processor from the writers, who then do not come together: three tries.
-    let mut figures = Vec::new();
-    for _ in 0..3 {
+    // On a fast disk a batch is as large as the processor, shared with other tests, lets it be; on one whose sync takes
+    // 4 ms, as of many an SSD, it is what the log makes of those who wait.
+    for (sync_us, least) in [("0", 4), ("4000", 8)] {
+        let disk = Disk::new()?;
+        let server = launch(&disk)?.env("SHIM_SYNC_US", sync_us).start()?;
         let (syncs, writes) = crowd(&disk, &server)?;
-        println!("{writes} acknowledged writes by 64 writers, {syncs} syncs");
+        println!(
+            "{writes} acknowledged writes by 64 writers, {syncs} syncs, each {sync_us} µs longer"
+        );
         ensure!(syncs > 0, "no sync at all: the shim sees nothing");
-        if syncs * 8 <= writes {
-            return Ok(());
-        }
-        figures.push((syncs, writes));
+        ensure!(
+            syncs * least <= writes,
+            "{syncs} syncs for {writes} writes, each {sync_us} µs longer"
+        );
     }
-    bail!("syncs and writes: {figures:?}")
+    Ok(())
 }

@@ -92,3 +92,29 @@ impl Authorizer {
         self.allow
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::View;
+
+    #[test]
+    fn rules_that_deny_all_deny_every_token() {
+        for (acl, allowed) in [(Acl::Off, true), (Acl::DenyAll, false)] {
+            for token in [Token::default(), Token::new("secret")] {
+                let authorizer = View::new(acl).authorizer(&token);
+                assert_eq!(authorizer.key_read("a"), allowed);
+                assert_eq!(authorizer.service_write("web"), allowed);
+                assert_eq!(authorizer.operator_read(), allowed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(
+            format!("{:?} {:?}", Token::default(), Token::new("abc")),
+            "Token(none) Token(…)"
+        );
+    }
+}

@@ -29,7 +29,8 @@ impl ValuePrint {
 /// A state of the past. Values of keys changed since are known by their print only.
 #[derive(Debug, Clone)]
 pub struct PastView {
-    /// The tables as they were; a key in `prints` has an empty value here.
+    /// The tables as they were; a key in `prints` has an empty value here. Its time is that of the
+    /// last change known, and its history and requests are the present's.
     pub state: State,
     /// The prints of the values that are not known any more.
     pub prints: BTreeMap<KvRowKey, ValuePrint>,
@@ -59,6 +60,10 @@ impl State {
         }
         let mut past = PastView { state: self.clone(), prints: BTreeMap::new() };
         let later: Vec<_> = self.history.entries.range(Index(index.0 + 1)..).collect();
+        if let Some((_, first)) = later.first() {
+            let last = self.history.entries.range(..=index).next_back();
+            past.state.time = last.map_or(first.time, |(_, entry)| entry.time);
+        }
         for (_, entry) in later.into_iter().rev() {
             for row in entry.rows.iter().rev() {
                 past.undo(row);

@@ -379,3 +379,57 @@ impl View {
         Ok(at(self.state.sessions.get(&(tenant, id)), self.state.tables.sessions))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::rig::{
+        Rig, instance_key, kv_key, node_key, put_instance, put_node, service_key,
+    };
+
+    fn agents_view(held: &[Interest]) -> View {
+        let mut rig = Rig::new();
+        rig.does(put_node("n1", 0, "10.0.0.1"));
+        rig.does(put_instance("n1", "a", "web"));
+        rig.view.restricted(Holdings::Only(Arc::new(held.iter().cloned().collect())))
+    }
+
+    /// Whether each look-up is answered: node, instance, service, services, key, keys, sessions.
+    #[track_caller]
+    fn check(held: &[Interest], expected: [bool; 7]) {
+        let view = agents_view(held);
+        let tenant = Tenant::DEFAULT;
+        let answered = [
+            view.node(&node_key("n1")).is_ok(),
+            view.instance(&instance_key("n1", "a")).is_ok(),
+            view.service(&service_key("web")).is_ok(),
+            view.services(tenant).is_ok(),
+            view.kv(&kv_key("a/b")).is_ok(),
+            view.kv_list(&kv_key("a")).is_ok(),
+            view.sessions(tenant).is_ok(),
+        ];
+        assert_eq!(answered, expected, "{held:?}");
+    }
+
+    #[test]
+    fn a_view_answers_what_it_holds_and_says_what_it_does_not() {
+        let tenant = Tenant::DEFAULT;
+        let [y, n] = [true, false];
+        check(&[], [n, n, n, n, n, n, n]);
+        check(&[Interest::Node(node_key("N1"))], [y, y, n, n, n, n, n]);
+        check(&[Interest::Service(service_key("web"))], [n, n, y, n, n, n, n]);
+        check(&[Interest::Services(tenant)], [n, n, n, y, n, n, n]);
+        check(&[Interest::Kv(kv_key("a/"))], [n, n, n, n, y, n, n]);
+        check(&[Interest::Kv(kv_key(""))], [n, n, n, n, y, y, n]);
+        check(&[Interest::Sessions(tenant)], [n, n, n, n, n, n, y]);
+        let missing = agents_view(&[]).service(&service_key("web")).expect_err("not held");
+        assert_eq!(missing, NotHeld(Interest::Service(service_key("web"))));
+    }
+
+    #[test]
+    fn what_is_held_but_not_there_is_absent() {
+        let view = agents_view(&[Interest::Node(node_key("n2"))]);
+        assert_eq!(view.node(&node_key("n2")).map(|node| node.value), Ok(None));
+        assert!(view.node(&node_key("n1")).is_err());
+    }
+}

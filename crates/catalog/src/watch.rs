@@ -92,3 +92,36 @@ impl Touched {
         self.keys.extend(other.keys);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kv(tenant: u32, key: &str) -> KvRowKey {
+        KvRowKey::new(Tenant(tenant), key.as_bytes())
+    }
+
+    #[test]
+    fn a_prefix_is_concerned_by_every_key_under_it_and_no_other() {
+        let mut touched = Touched::default();
+        assert!(touched.is_empty() && !touched.concerns(&Watch::KvPrefix(kv(0, ""))));
+        touched.touch(Watch::Kv(kv(0, "a/b")));
+        touched.touch(Watch::Kv(kv(1, "z")));
+        for (tenant, prefix, concerned) in [
+            (0, "", true),
+            (0, "a", true),
+            (0, "a/b", true),
+            (0, "a/b/c", false),
+            (0, "a/a", false),
+            (0, "z", false),
+            (1, "", true),
+            (1, "a", false),
+            (2, "", false),
+        ] {
+            let watch = Watch::KvPrefix(kv(tenant, prefix));
+            assert_eq!(touched.concerns(&watch), concerned, "{tenant} {prefix}");
+        }
+        assert!(!touched.concerns(&Watch::Kv(kv(0, "a"))), "a key is not a prefix");
+        assert!(!touched.concerns(&Watch::Nodes(Tenant(0))));
+    }
+}

@@ -6,6 +6,6 @@ mod kv;
 mod nodes;
 pub(crate) mod requests;
 #[cfg(test)]
-mod rig;
+pub(crate) mod rig;
 mod services;
 pub(crate) mod sessions;

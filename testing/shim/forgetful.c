@@ -12,7 +12,8 @@
  *
  * SHIM_GRAVE is a directory on the same file system for the kept files. SHIM_KILL_OPS=n and SHIM_KILL_META=n kill the
  * process with SIGKILL at the n-th place before or after a watched call, or a call that touches a directory.
- * SHIM_SYNC_US=n makes each sync take so much longer, as on a slower disk.
+ * SHIM_SYNC_US=n makes each sync take so much longer, as on a slower disk. SHIM_FAIL_SYNC=n lets the n-th sync of a
+ * file, and all later ones, fail with EIO.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,7 +38,7 @@ static const char *watch_dir, *grave_dir;
 static size_t watch_len;
 static int journal_fd = -1;
 static useconds_t sync_us;
-static atomic_long ops_left, meta_left, graves;
+static atomic_long ops_left, meta_left, syncs_left, graves;
 static atomic_uchar watched[FDS];
 static atomic_long synced[FDS];
 
@@ -56,6 +57,7 @@ __attribute__((constructor)) static void begin(void) {
     journal_fd = syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 1000);
     if (journal_fd < 0) journal_fd = fd; else syscall(SYS_close, fd);
     sync_us = (text = getenv("SHIM_SYNC_US")) ? atol(text) : 0;
+    atomic_store(&syncs_left, (text = getenv("SHIM_FAIL_SYNC")) ? atol(text) : LONG_MAX);
     atomic_store(&ops_left, (text = getenv("SHIM_KILL_OPS")) ? atol(text) : 0);
     atomic_store(&meta_left, (text = getenv("SHIM_KILL_META")) ? atol(text) : 0);
 }
@@ -195,6 +197,7 @@ static int sync_with(int fd, int (*next)(int)) {
     struct stat st;
     if (!is_watched(fd) || fstat(fd, &st) != 0) return next(fd);
     if (S_ISDIR(st.st_mode)) meta(); else op();
+    if (S_ISREG(st.st_mode) && atomic_fetch_sub(&syncs_left, 1) <= 1) return errno = EIO, -1;
     int result = next(fd);
     int before = errno;
     if (sync_us) usleep(sync_us);

@@ -147,17 +147,32 @@ impl Launch {
     /// Starts a server and waits until it has printed its ports.
     pub fn listen(&self) -> Result<Server> {
         let mut process = self.spawn()?;
-        let ports = until("the line with its ports", SOON, || {
-            if let Some(line) =
-                process.said().lines().find(|l| l.trim_start().starts_with("ports:"))
-            {
-                return Ok(Ok(line.to_owned()));
-            }
-            process.ended()?.map(|status| Err(Died(status))).context("nothing of ports")
-        });
-        let ports = ports.and_then(|line| Ok(line?));
-        let ports = ports.with_context(|| format!("it said:\n{}", process.said()))?;
-        Ok(Server { http: address(&ports, "http=")?, dns: address(&ports, "dns=")?, process })
+        let found =
+            until("the line with its ports", SOON, || match Listening::read(&process.said()) {
+                Ok(ports) => Ok(Ok(ports)),
+                Err(nothing) => process.ended()?.map(|status| Err(Died(status))).ok_or(nothing),
+            });
+        let found = found.and_then(|ports| Ok(ports?));
+        let ports = found.with_context(|| format!("it said:\n{}", process.said()))?;
+        Ok(Server { http: ports.http, dns: ports.dns, process })
+    }
+}
+
+/// Where a process said that it listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    /// For HTTP.
+    pub http: SocketAddr,
+    /// For DNS.
+    pub dns: SocketAddr,
+}
+
+impl Listening {
+    /// Finds the line with the ports in what a process said.
+    pub fn read(said: &str) -> Result<Listening> {
+        let line = said.lines().find(|l| l.trim_start().starts_with("ports:"));
+        let line = line.context("nothing of ports")?;
+        Ok(Listening { http: address(line, "http=")?, dns: address(line, "dns=")? })
     }
 }
 

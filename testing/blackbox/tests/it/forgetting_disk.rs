@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use blackbox::disk::{Disk, listing};
+use blackbox::http::Http;
 use blackbox::load::Load;
 use blackbox::rng::Rng;
-use blackbox::server::{Died, Launch, Server};
+use blackbox::server::{Died, Launch, Listening, Server};
 use blackbox::tools;
-use blackbox::wait::until;
+use blackbox::wait::{SOON, until};
 
 fn launch(disk: &Disk) -> Result<Launch> {
     let mut launch = Launch::durable_at(&disk.path().join("data"));
@@ -188,6 +189,43 @@ fn sixty_four_writers_share_their_syncs() -> Result<()> {
             syncs * least <= writes,
             "{syncs} syncs for {writes} writes, each {sync_us} µs longer"
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_that_cannot_be_synced_ends_the_process_and_loses_nothing() -> Result<()> {
+    if !tools::present("a_log_that_cannot_be_synced_ends_the_process_and_loses_nothing", &["cc"]) {
+        return Ok(());
+    }
+    for place in [1, 5, 9, 12, 20, 40] {
+        let mut disk = Disk::new()?;
+        let mut process = launch(&disk)?.env("SHIM_FAIL_SYNC", place.to_string()).spawn()?;
+        let ports = until("ports or an end", SOON, || {
+            let said = process.said();
+            ensure!(process.ended()?.is_some() || said.contains("ports:"), "neither");
+            Ok(said)
+        })?;
+        let mut written = 0;
+        if let Ok(server) = Listening::read(&ports) {
+            let mut http = Http::new(server.http);
+            let mut put = |n: usize| http.put(&format!("/v1/kv/key{n}"), n.to_string());
+            while put(written).is_ok_and(|answer| answer.status == 200) {
+                written += 1;
+                ensure!(written < 1000, "place {place}: nothing failed");
+            }
+        }
+        let status = process.wait_end(SOON).with_context(|| format!("place {place}"))?;
+        let said = process.said();
+        ensure!(!status.success() && status.code().is_some(), "place {place}: {status}\n{said}");
+        ensure!(said.contains("Input/output error"), "place {place}: no word of it:\n{said}");
+        ensure!(!said.contains("panicked"), "place {place}: {said}");
+        disk.forget(place)?;
+        let server = launch(&disk)?.start().with_context(|| format!("place {place}"))?;
+        for n in 0..written {
+            let kept = server.client().get(&format!("/v1/kv/key{n}?raw"))?;
+            ensure!(kept.text() == n.to_string(), "place {place}: key{n} of {written}: {kept:?}");
+        }
     }
     Ok(())
 }

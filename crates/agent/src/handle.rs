@@ -33,6 +33,10 @@ pub struct Config {
     /// 1 minute. More leaves rows that others changed wrong for longer, less costs a look at all
     /// rows of this node.
     pub full_sync_interval: Duration,
+    /// The most bytes one registration may have as it is stored; 1 MiB. More may not fit into an
+    /// entry of the log (4 MiB by default), and what does not never shows in the catalog; less
+    /// refuses long meta data and check bodies.
+    pub registration_max_size: usize,
 }
 
 impl Config {
@@ -44,6 +48,7 @@ impl Config {
             check_update_interval: Duration::from_secs(300),
             output_max_size: 4096,
             full_sync_interval: Duration::from_secs(60),
+            registration_max_size: 1 << 20,
         }
     }
 }

@@ -285,6 +285,9 @@ impl Owner {
                 debug!(commands = report.commands, "catalog synced");
                 self.note_conflicts(report.conflicts, report.everything);
                 let up_to = self.syncer.succeeded(now, &mut self.jitter);
+                if report.refused > 0 {
+                    self.syncer.look_again(now);
+                }
                 while self.waiting.front().is_some_and(|waiting| waiting.change <= up_to) {
                     if let Some(waiting) = self.waiting.pop_front() {
                         answer(Some(waiting.reply), Ok(()));

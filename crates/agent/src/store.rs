@@ -131,10 +131,11 @@ impl Store {
         Ok((store, operations, done))
     }
 
-    /// Keeps an operation; its ticket is answered when it is on disk. Tickets rise.
-    pub fn append(&self, operation: &Operation, ticket: u64) {
-        self.send(Job::Append { payload: self.encode(operation), ticket: Some(ticket) }, || {
-            Done::Appended { up_to: ticket, result: Ok(()) }
+    /// Keeps an encoded operation; its ticket is answered when it is on disk. Tickets rise.
+    pub fn append(&self, payload: Vec<u8>, ticket: u64) {
+        self.send(Job::Append { payload, ticket: Some(ticket) }, || Done::Appended {
+            up_to: ticket,
+            result: Ok(()),
         });
     }
 
@@ -142,7 +143,7 @@ impl Store {
     pub fn append_lazily(&self, operation: &Operation) {
         if let Some(jobs) = &self.jobs {
             // A writer that is gone has said why to those who wait for it.
-            let _ = jobs.send(Job::Append { payload: self.encode(operation), ticket: None });
+            let _ = jobs.send(Job::Append { payload: encode(operation), ticket: None });
         }
     }
 
@@ -162,13 +163,6 @@ impl Store {
         self.meters.syncs()
     }
 
-    fn encode(&self, operation: &Operation) -> Vec<u8> {
-        match self.answers {
-            Answers::Thread => record::encode(std::slice::from_ref(operation)),
-            Answers::AtOnce(_) => Vec::new(),
-        }
-    }
-
     fn send(&self, job: Job, done: impl FnOnce() -> Done) {
         match (&self.answers, &self.jobs) {
             (Answers::AtOnce(answers), _) => drop(answers.send(done())),
@@ -176,6 +170,11 @@ impl Store {
             (Answers::Thread, None) => {}
         }
     }
+}
+
+/// An operation as the store keeps it.
+pub fn encode(operation: &Operation) -> Vec<u8> {
+    record::encode(std::slice::from_ref(operation))
 }
 
 impl Drop for Store {

@@ -5,6 +5,7 @@
 //! this agent owns or that nobody reconciles (law 1): unlike Consul's, which removes from the
 //! catalog whatever its agent does not know.
 
+mod batches;
 mod pass;
 mod plan;
 
@@ -136,6 +137,11 @@ impl Syncer {
             self.full_due = now + self.interval + jitter.below(self.interval);
         }
         running.up_to
+    }
+
+    /// Something was left behind: everything is compared again soon, while changes go on.
+    pub fn look_again(&mut self, now: Moment) {
+        self.full_due = self.full_due.min(now + LONGEST_RETRY);
     }
 
     /// The pass that ran has failed: what it was about is pending again, a little later.

@@ -13,7 +13,7 @@ pub enum ExistingChecks {
     Replace,
 }
 
-/// Why a registration was not taken; nothing changed.
+/// Why a registration was not taken; nothing changed, unless the variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterError {
     /// No instance of this id is registered on this node.
@@ -28,6 +28,14 @@ pub enum RegisterError {
     /// This build runs no checks of this kind.
     #[error("{0} checks are not supported")]
     UnsupportedCheck(&'static str),
+    /// The registration is larger than the agent takes; make it smaller.
+    #[error("registration of {size} bytes is larger than the {limit} bytes that one may have")]
+    TooLarge {
+        /// Its size in bytes, as it would be stored.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The registration is not on disk; an operator must look at the data directory.
     #[error("the agent's store cannot be written: {0}")]
     Store(String),

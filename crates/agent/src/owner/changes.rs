@@ -4,7 +4,7 @@ use super::{Owner, Reply, Rewrite, Storing, answer};
 use crate::checks::{Input, Kind};
 use crate::counters::count;
 use crate::local::{Operation, Touched};
-use crate::store::Done;
+use crate::store::{self, Done};
 use crate::time::WallTime;
 use model::{Author, Folded};
 use seams::RegisterError;
@@ -21,8 +21,15 @@ impl Owner {
         if let Err(refusal) = self.local.admits(&operation) {
             return answer(reply, Err(refusal));
         }
+        // Only here, not where the store is read again: what was acknowledged under a higher limit
+        // is kept.
+        let payload = store::encode(&operation);
+        let (size, limit) = (payload.len(), self.config.registration_max_size);
+        if size > limit {
+            return answer(reply, Err(RegisterError::TooLarge { size, limit }));
+        }
         self.tickets += 1;
-        self.store.append(&operation, self.tickets);
+        self.store.append(payload, self.tickets);
         self.storing.push_back(Storing { ticket: self.tickets, operation, author, reply });
     }
 

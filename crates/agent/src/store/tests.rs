@@ -49,7 +49,7 @@ fn written(directory: &Path) -> (Vec<u8>, Vec<u64>) {
     let (store, _, mut done) = open(directory);
     let mut lengths = Vec::new();
     for (ticket, operation) in operations().iter().enumerate() {
-        store.append(operation, ticket as u64);
+        store.append(encode(operation), ticket as u64);
         wait(&mut done, ticket as u64);
         lengths.push(fs::metadata(directory.join(FILE)).unwrap().len());
     }
@@ -82,7 +82,7 @@ fn what_is_added_after_a_repair_stays() {
     let (bytes, _) = written(directory.path());
     fs::write(directory.path().join(FILE), &bytes[..bytes.len() - 40]).unwrap();
     let (store, found, mut done) = open(directory.path());
-    store.append(&register("late"), 9);
+    store.append(encode(&register("late")), 9);
     wait(&mut done, 9);
     drop(store);
     let expected: Vec<Operation> = found.into_iter().chain([register("late")]).collect();
@@ -148,7 +148,7 @@ fn many_who_wait_share_a_sync() {
     let (store, _, mut done) = open(directory.path());
     let before = store.syncs();
     for ticket in 0..1000 {
-        store.append(&register("a"), ticket);
+        store.append(encode(&register("a")), ticket);
     }
     wait(&mut done, 999);
     let syncs = store.syncs() - before;
@@ -175,11 +175,11 @@ fn a_store_that_has_grown_is_written_anew_and_stays_small() {
     while !store.is_overgrown() {
         ticket += 1;
         assert!(ticket < 1000, "it never is too large");
-        store.append(&big, ticket);
+        store.append(encode(&big), ticket);
         wait(&mut done, ticket);
     }
     store.rewrite(std::slice::from_ref(&big));
-    store.append(&register("after"), ticket + 1);
+    store.append(encode(&register("after")), ticket + 1);
     wait(&mut done, ticket + 1);
     assert!(!store.is_overgrown());
     drop(store);
@@ -223,7 +223,7 @@ fn a_store_that_cannot_be_written_refuses_and_says_why() {
 #[test]
 fn a_store_in_memory_answers_at_once() {
     let (store, mut done) = Store::memory();
-    store.append(&register("a"), 1);
+    store.append(encode(&register("a")), 1);
     assert_eq!(done.try_recv(), Ok(Done::Appended { up_to: 1, result: Ok(()) }));
     store.append_lazily(&report("a"));
     store.rewrite(&[]);

@@ -1,20 +1,18 @@
 //! One pass: look at a view, plan, propose.
 
 use super::Pass;
+use super::batches::{Batches, Split};
 use super::plan::{Conflict, Plan, plan};
 use crate::local::Local;
-use catalog::{Claim, Command, NotHeld, Outcome, Refusal, View};
+use catalog::{Claim, Command, NotHeld, Outcome, View};
 use model::{Author, Door, Owner, Tenant};
-use seams::{Consistency, Doors, Proposal, ReadError, WriteError};
-use std::collections::VecDeque;
+use seams::{Committed, Consistency, Doors, Proposal, ReadError, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::error;
+use tracing::{error, warn};
 
-/// No entry carries more commands.
-const MAX_COMMANDS: usize = 256;
-/// How often a pass looks again when others write at the same time.
-const MAX_ATTEMPTS: usize = 4;
+/// How often a pass looks when others write at the same time.
+const LOOKS: usize = 4;
 /// How long a pass waits for rows that this node does not hold.
 const HOLD_LIMIT: Duration = Duration::from_secs(5);
 
@@ -27,6 +25,8 @@ pub struct Report {
     pub commands: usize,
     /// How many entries they took.
     pub entries: usize,
+    /// How many commands were refused in the last look too.
+    pub refused: usize,
     /// What it could not have.
     pub conflicts: Vec<Conflict>,
 }
@@ -40,9 +40,6 @@ pub enum Failure {
     /// The catalog cannot be written.
     #[error("the catalog cannot be written")]
     Write(#[from] WriteError),
-    /// The catalog refused, and again after another look.
-    #[error("the catalog refused")]
-    Refused(#[from] Refusal),
 }
 
 /// Runs a pass to its end.
@@ -59,18 +56,17 @@ pub async fn run(doors: Doors, local: Local, pass: Pass) -> Result<Report, Failu
         doors.reader.view()
     };
     let mut report = Report { everything: pass.scope.everything, ..Report::default() };
-    let mut attempts = 1;
-    loop {
+    for look in 1..=LOOKS {
         let planned = plan_on(&doors, view, &local, &owner, &pass).await?;
         report.conflicts = planned.conflicts;
-        match propose(&doors, planned.commands, &owner, &author, &mut report).await? {
-            None => return Ok(report),
-            Some(refusal) if attempts == MAX_ATTEMPTS => return Err(refusal.into()),
-            // Somebody else wrote between the view and the entry: look again.
-            Some(_) => view = doors.reader.view(),
+        let last = look == LOOKS;
+        if !propose(&doors, planned.commands, &owner, &author, last, &mut report).await? {
+            break;
         }
-        attempts += 1;
+        // Somebody else wrote between the view and the entry: look again.
+        view = doors.reader.view();
     }
+    Ok(report)
 }
 
 /// Plans on a view that holds what is needed.
@@ -81,7 +77,7 @@ async fn plan_on(
     owner: &Owner,
     pass: &Pass,
 ) -> Result<Plan, Failure> {
-    for _ in 0..MAX_ATTEMPTS {
+    for _ in 0..LOOKS {
         match plan(&view, local, owner, &pass.scope) {
             Ok(planned) => return Ok(planned),
             Err(NotHeld(interest)) => view = doors.reader.hold(interest, HOLD_LIMIT).await?,
@@ -91,43 +87,48 @@ async fn plan_on(
     planned.map_err(|NotHeld(interest)| ReadError::NotHeld(interest).into())
 }
 
-/// Proposes commands in as few entries as they fit in; a refusal ends it.
+/// Proposes commands in as few entries as they fit in; says whether some were refused.
+///
+/// A refusal holds back nothing but its own entry, and in the last look, nothing but its own command.
+/// What is too large for the log is left out, with what depends on it.
 async fn propose(
     doors: &Doors,
     commands: Vec<Command>,
     owner: &Owner,
     author: &Author,
+    last_look: bool,
     report: &mut Report,
-) -> Result<Option<Refusal>, WriteError> {
-    let mut chunks: VecDeque<Vec<Command>> =
-        commands.chunks(MAX_COMMANDS).map(<[Command]>::to_vec).collect();
-    while let Some(commands) = chunks.pop_front() {
+) -> Result<bool, WriteError> {
+    let mut batches = Batches::new(commands);
+    let mut refused = false;
+    while let Some(batch) = batches.next() {
         let proposal = Proposal {
             author: author.clone(),
             owner: owner.clone(),
             claim: Claim::Reconcile,
             tenant: Tenant::DEFAULT,
             request: None,
-            commands: commands.clone(),
+            commands: batch.concat(),
         };
         match doors.writer.propose(proposal).await {
-            Ok(committed) => match committed.outcome {
-                Outcome::Done(_) => {
-                    report.entries += 1;
-                    report.commands += commands.len();
+            Ok(Committed { outcome: Outcome::Done(_), .. }) => {
+                report.entries += 1;
+                report.commands += batch.iter().map(Vec::len).sum::<usize>();
+            }
+            Ok(Committed { outcome: Outcome::Refused(refusal), .. }) => {
+                refused = true;
+                if last_look && batches.split(batch) == Split::Alone {
+                    warn!(error = %refusal, "catalog refused a row, trying again later");
+                    report.refused += 1;
                 }
-                Outcome::Refused(refusal) => return Ok(Some(refusal)),
-            },
-            Err(WriteError::TooLarge { .. }) if commands.len() > 1 => {
-                let (first, second) = commands.split_at(commands.len() / 2);
-                chunks.push_front(second.to_vec());
-                chunks.push_front(first.to_vec());
             }
             Err(too_large @ WriteError::TooLarge { .. }) => {
-                error!(error = %too_large, "registration is too large for the log");
+                if batches.split(batch) == Split::Alone {
+                    error!(error = %too_large, "registration is too large for the log");
+                }
             }
             Err(other) => return Err(other),
         }
     }
-    Ok(None)
+    Ok(refused)
 }

@@ -1,6 +1,6 @@
 //! What is registered shows in the catalog, and what others own stays theirs.
 
-use crate::world::{World, catalog, leading, marathon, put_instance, ttl};
+use crate::world::{Narrow, World, catalog, leading, marathon, put_instance, ttl};
 use agent::Config;
 use catalog::{Claim, Command};
 use model::{Author, Check, Status, Tenant};
@@ -139,4 +139,69 @@ async fn many_at_once_are_all_there() {
     assert_eq!(world.instances().len(), 640);
     let syncs = world.agent.counters().store_syncs - before;
     assert!(syncs <= 640 / 8, "{syncs} syncs for 640 registrations");
+}
+
+#[tokio::test]
+async fn a_registration_that_is_too_large_is_refused_with_its_size() {
+    let directory = tempfile::tempdir().unwrap();
+    for data in [None, Some(directory.path().to_owned())] {
+        let config = Config { data, ..Config::new("n1".into()) };
+        let limit = config.registration_max_size;
+        let world = World::with(catalog(), config).await;
+        let long = |length: usize| Check { notes: "x".repeat(length).into(), ..ttl("c", 60) };
+        let refusal = world.register("web", vec![long(limit)]).await.unwrap_err();
+        assert!(
+            matches!(refusal, RegisterError::TooLarge { size, limit: named }
+                if size > limit && named == limit),
+            "{refusal}"
+        );
+        assert_eq!(world.instances(), [""; 0]);
+        world.register("web", vec![long(limit - 200)]).await.unwrap();
+        assert_eq!(world.rows().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_cannot_take_holds_back_nothing_else() {
+    let catalog = catalog();
+    let narrow = Narrow { catalog: catalog.clone(), limit: 20_000, refused: "" };
+    let world = World::behind(narrow.doors(), catalog, Config::new("n1".into())).await;
+    world.register(&"x".repeat(20_000), vec![ttl("of-large", 60)]).await.unwrap();
+    world.register("web", vec![ttl("c", 60)]).await.unwrap();
+    world.becomes(&["agent/n1 web", "agent/n1 c critical "]).await;
+    world.observe("of-large", Status::Passing, "").await.unwrap();
+    let began = Instant::now();
+    world.observe("c", Status::Passing, "fine").await.unwrap();
+    assert_eq!(world.rows(), ["agent/n1 web", "agent/n1 c passing fine"]);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_refused_holds_back_nothing_else() {
+    let catalog = catalog();
+    let narrow = Narrow { catalog: catalog.clone(), limit: usize::MAX, refused: "unwanted" };
+    let config = Config { full_sync_interval: Duration::from_secs(5), ..Config::new("n1".into()) };
+    let world = World::behind(narrow.doors(), catalog, config).await;
+    world.becomes(&[]).await;
+    world.catalog.set_leadership(leading(false));
+    let checks = || vec![ttl("unwanted", 60), ttl("c", 60)];
+    let others = (0..300).map(|number| format!("i{number}"));
+    let (web, others) = (world.register("web", checks()), others.collect::<Vec<_>>());
+    web.await.unwrap();
+    for id in &others {
+        world.register(id, vec![]).await.unwrap();
+    }
+    let everything = || world.rows().len() == 302;
+    for _ in 0..2_000 {
+        if everything() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(everything(), "{:?}", world.rows());
+    world.catalog.set_leadership(leading(true));
+    let began = Instant::now();
+    world.observe("c", Status::Passing, "fine").await.unwrap();
+    assert!(world.rows().contains(&"agent/n1 c passing fine".to_owned()));
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }

@@ -1,13 +1,16 @@
 //! An agent, the catalog it syncs with, and what both say.
 
 use agent::{Agent, Config};
-use catalog::{Acl, Command, NodeKey};
+use catalog::{Acl, Command, NodeKey, Outcome, Refusal};
 use model::{
-    Author, Check, CheckDefinition, Instance, InstanceId, Nanos, Node, Owner, Registration, Status,
-    Tenant,
+    Author, Check, CheckDefinition, Index, Instance, InstanceId, Nanos, Node, Owner, Registration,
+    Status, Tenant,
 };
 use seams::fakes::FakeCatalog;
-use seams::{ExistingChecks, Leadership, Reader, RegisterError, Registrar};
+use seams::{
+    BoxFuture, Committed, Doors, ExistingChecks, Leadership, Proposal, Reader, RegisterError,
+    Registrar, WriteError, Writer,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +44,13 @@ impl World {
     }
 
     pub async fn with(catalog: Arc<FakeCatalog>, config: Config) -> World {
-        let agent = agent::start(config, catalog.doors()).await.unwrap();
+        let doors = catalog.doors();
+        World::behind(doors, catalog, config).await
+    }
+
+    /// An agent that reaches the catalog by these doors.
+    pub async fn behind(doors: Doors, catalog: Arc<FakeCatalog>, config: Config) -> World {
+        let agent = agent::start(config, doors).await.unwrap();
         let registrar = agent.registrar();
         World { catalog, agent, registrar }
     }
@@ -93,6 +102,36 @@ impl World {
             }
             panic!("{caller}: not {expected:?} but {:?}", self.rows());
         }
+    }
+}
+
+/// A log that takes only so much in one entry, and refuses every entry that names a word.
+pub struct Narrow {
+    pub catalog: Arc<FakeCatalog>,
+    pub limit: usize,
+    pub refused: &'static str,
+}
+
+impl Narrow {
+    pub fn doors(self) -> Doors {
+        let doors = self.catalog.doors();
+        Doors { writer: Arc::new(self), ..doors }
+    }
+}
+
+impl Writer for Narrow {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'_, Result<Committed, WriteError>> {
+        let said = format!("{:?}", proposal.commands);
+        if said.len() > self.limit {
+            let too_large = WriteError::TooLarge { size: said.len(), limit: self.limit };
+            return Box::pin(async { Err(too_large) });
+        }
+        if !self.refused.is_empty() && said.contains(self.refused) {
+            let refusal = Refusal::MissingNode("n1".into());
+            let outcome = Outcome::Refused(refusal);
+            return Box::pin(async { Ok(Committed { index: Index(1), outcome }) });
+        }
+        self.catalog.propose(proposal)
     }
 }
 

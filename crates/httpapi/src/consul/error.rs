@@ -199,6 +199,7 @@ fn register_error(error: &RegisterError) -> (StatusCode, String) {
              'enable_script_checks' to true"
                 .to_owned(),
         ),
+        RegisterError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         RegisterError::UnsupportedCheck("OSService") => (FAILED, "not implemented".to_owned()),
         RegisterError::UnsupportedCheck(_) | RegisterError::Store(_) => (FAILED, error.to_string()),
     }
@@ -286,6 +287,11 @@ mod tests {
             RegisterError::UnknownCheck("x".into()),
             404,
             "Unknown check ID \"x\". Ensure that the check ID is passed, not the check name.",
+        );
+        check(
+            RegisterError::TooLarge { size: 9, limit: 8 },
+            413,
+            "registration of 9 bytes is larger than the 8 bytes that one may have",
         );
         check(RegisterError::NotTtl("x".into()), 500, "CheckID \"x\" does not have associated TTL");
     }

@@ -19,9 +19,11 @@ pub async fn datacenters(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::json(&call.context.datacenters.names()))
 }
 
-/// The datacenter that a read is about, as its rows name it.
+/// The datacenter that a read is about, as its rows name it, however the query spells it.
 pub fn datacenter<'c>(scene: &'c Scene) -> &'c str {
-    scene.call.query.given("dc").unwrap_or(scene.call.context.datacenters.own())
+    let datacenters = &scene.call.context.datacenters;
+    let asked = scene.call.query.given("dc").unwrap_or(datacenters.own());
+    if asked.eq_ignore_ascii_case(datacenters.own()) { datacenters.own() } else { asked }
 }
 
 /// `GET nodes`.
@@ -47,17 +49,13 @@ pub fn nodes(scene: &Scene) -> Result<Found, Stop> {
 /// `GET services`: the names with the tags of all instances.
 pub fn services(scene: &Scene) -> Result<Found, Stop> {
     params::no_filter(&scene.call.query)?;
-    let wanted = params::node_meta(&scene.call.query);
     let found = scene.view.services(scene.tenant())?;
     let mut watches = vec![Watch::Services(scene.tenant())];
-    if !wanted.is_empty() {
-        scene.view.nodes(scene.tenant())?;
-        watches.push(Watch::Nodes(scene.tenant()));
-    }
+    let nodes = matching_nodes(scene, &mut watches)?;
     let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut filtered = false;
     for row in found.value {
-        if !on_matching_node(scene, row, &wanted)? {
+        if nodes.as_ref().is_some_and(|nodes| !nodes.contains(&row.node.fold())) {
             continue;
         }
         if !scene.auth.service_read(row.service.as_str()) {
@@ -70,12 +68,19 @@ pub fn services(scene: &Scene) -> Result<Found, Stop> {
     Ok(Found { body: Body::Json(json(&names)), index: found.index, watches, filtered })
 }
 
-fn on_matching_node(scene: &Scene, row: &Instance, wanted: &TextMap) -> Result<bool, Stop> {
+/// The nodes that `node-meta` asks for, which are then waited for too; `None` for all.
+pub fn matching_nodes(
+    scene: &Scene,
+    watches: &mut Vec<Watch>,
+) -> Result<Option<BTreeSet<Folded>>, Stop> {
+    let wanted = params::node_meta(&scene.call.query);
     if wanted.is_empty() {
-        return Ok(true);
+        return Ok(None);
     }
-    let node = scene.view.node(&NodeKey::new(scene.tenant(), &row.node))?.value;
-    Ok(node.is_some_and(|node| params::has_meta(node.meta.as_ref(), wanted)))
+    watches.push(Watch::Nodes(scene.tenant()));
+    let nodes = scene.view.nodes(scene.tenant())?.value.into_iter();
+    let matching = nodes.filter(|row| params::has_meta(row.meta.as_ref(), &wanted));
+    Ok(Some(matching.map(|row| row.name.fold()).collect()))
 }
 
 /// Which instances of a service are asked for.

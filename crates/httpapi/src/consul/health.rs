@@ -3,7 +3,7 @@
 //! Source: `consul-http.md` §5; stories 24 and 25.
 
 use super::blocking::{Body, Found, Scene};
-use super::catalog::{Wanted, datacenter, may_see, nothing};
+use super::catalog::{Wanted, datacenter, matching_nodes, may_see, nothing};
 use super::error::{Problem, Stop};
 use super::params;
 use super::shapes::{CheckServiceNode, CheckShape, NodeService, NodeShape};
@@ -68,17 +68,14 @@ pub fn ingress(scene: &Scene) -> Result<Found, Stop> {
 type Checks<'v> = Vec<&'v Arc<Row<Check>>>;
 
 /// The checks that match `node-meta` and that the caller may see.
-fn answer(scene: &Scene, checks: Checks, watches: Vec<Watch>) -> Result<Found, Stop> {
+fn answer(scene: &Scene, checks: Checks, mut watches: Vec<Watch>) -> Result<Found, Stop> {
     params::no_filter(&scene.call.query)?;
-    let wanted = params::node_meta(&scene.call.query);
+    let nodes = matching_nodes(scene, &mut watches)?;
     let mut rows = Vec::new();
     let mut filtered = false;
     for row in checks {
-        if !wanted.is_empty() {
-            let node = scene.view.node(&NodeKey::new(scene.tenant(), &row.node))?.value;
-            if !node.is_some_and(|node| params::has_meta(node.meta.as_ref(), &wanted)) {
-                continue;
-            }
+        if nodes.as_ref().is_some_and(|nodes| !nodes.contains(&row.node.fold())) {
+            continue;
         }
         let of_service = row.service.as_str();
         let seen = scene.auth.node_read(row.node.as_str())

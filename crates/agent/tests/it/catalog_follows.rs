@@ -3,8 +3,8 @@
 use crate::world::{Narrow, World, catalog, leading, marathon, put_instance, ttl};
 use agent::Config;
 use catalog::{Claim, Command};
-use model::{Author, Check, Status, Tenant};
-use seams::{Proposal, Reader, RegisterError, WriteError, Writer};
+use model::{Author, Check, Instance, Registration, Status, Tenant};
+use seams::{ExistingChecks, Proposal, Reader, RegisterError, WriteError, Writer};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -166,7 +166,10 @@ async fn what_the_log_cannot_take_holds_back_nothing_else() {
     let catalog = catalog();
     let narrow = Narrow { catalog: catalog.clone(), limit: 20_000, refused: "" };
     let world = World::behind(narrow.doors(), catalog, Config::new("n1".into())).await;
-    world.register(&"x".repeat(20_000), vec![ttl("of-large", 60)]).await.unwrap();
+    let address = "x".repeat(20_000).into();
+    let large = Instance { id: "large".into(), address, ..Instance::default() };
+    let large = Registration { instance: large, checks: vec![ttl("of-large", 60)] };
+    world.registrar.register(large, ExistingChecks::Keep, Author::default()).await.unwrap();
     world.register("web", vec![ttl("c", 60)]).await.unwrap();
     world.becomes(&["agent/n1 web", "agent/n1 c critical "]).await;
     world.observe("of-large", Status::Passing, "").await.unwrap();

@@ -2,6 +2,8 @@
 //!
 //! There is no peer in this one: the limit is what a small machine can give.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::load;
@@ -12,6 +14,9 @@ const NODES: u64 = 10_000;
 const PER_NODE: u64 = 10;
 const LIMIT_BYTES: f64 = 150e6;
 
+/// After so long an allocator has given back what it gives back.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// Fills a server and looks at its resident memory.
 pub fn run() -> Result<()> {
     let server = Server::rutter()?;
@@ -20,11 +25,21 @@ pub fn run() -> Result<()> {
     let turn = measure::turn(server.pid(), || {
         load::fill(server.http_port, count, registration).map(|()| count)
     })?;
+    std::thread::sleep(SETTLE);
     let full = measure::resident_bytes(server.pid())?;
+    let server = server.again()?;
+    std::thread::sleep(SETTLE);
+    let again = measure::resident_bytes(server.pid())?;
     println!("  filled by {count} registrations at {:.0}/s", turn.rate());
     println!("  resident: {:.1} MB empty, {:.1} MB full", empty / 1e6, full / 1e6);
     println!("  {:.0} bytes an instance with its check", (full - empty) / count as f64);
     println!("  to the limit of {:.0} MB: × {:.2}", LIMIT_BYTES / 1e6, full / LIMIT_BYTES);
+    println!(
+        "  started again from disk: {:.1} MB, × {:.2}, {:.0} bytes an instance",
+        again / 1e6,
+        again / LIMIT_BYTES,
+        (again - empty) / count as f64
+    );
     Ok(())
 }
 

@@ -29,8 +29,18 @@ pub struct Server {
 impl Server {
     /// One durable server of ours, on the disk that holds the build.
     pub fn rutter() -> Result<Self> {
+        Self::rutter_in(private_directory()?)
+    }
+
+    /// The same server again, from what it left on disk; killed, not asked to end.
+    pub fn again(mut self) -> Result<Self> {
+        self.end();
+        let empty = private_directory()?;
+        Self::rutter_in(std::mem::replace(&mut self.directory, empty))
+    }
+
+    fn rutter_in(directory: TempDir) -> Result<Self> {
         let binary = std::env::var_os("RUTTER_BIN").context("RUTTER_BIN names no binary")?;
-        let directory = private_directory()?;
         let (http_port, dns_port) = (free_port()?, free_port()?);
         let mut command = Command::new(binary);
         command
@@ -87,6 +97,12 @@ impl Server {
         self.child.id()
     }
 
+    fn end(&mut self) {
+        // Already dead is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// Waits until `ready` says so; a server that ends meanwhile is an error with its last words.
     pub fn wait(&mut self, ready: impl Fn(&Self) -> Result<bool>) -> Result<()> {
         let began = Instant::now();
@@ -108,9 +124,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Already dead is as good.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.end();
     }
 }
 

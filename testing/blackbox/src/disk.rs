@@ -81,7 +81,8 @@ impl Disk {
             .collect()
     }
 
-    /// Takes back what was not synced. The process must have ended. What remains counts as kept from now on.
+    /// Takes back what was not synced. The process must have ended. What remains counts as kept from now on. Seed 0
+    /// keeps nothing that could be lost.
     pub fn forget(&mut self, seed: u64) -> Result<Forgotten> {
         let mut rng = Rng::new(seed);
         let mut forgotten = Forgotten::default();
@@ -112,7 +113,7 @@ impl Disk {
             }
         }
         // Of unsynced names a disk may have kept the first ones, in their order; most often it kept none.
-        let kept = if names.is_empty() || rng.below(2) == 0 {
+        let kept = if seed == 0 || names.is_empty() || rng.below(2) == 0 {
             0
         } else {
             rng.below(names.len() as u64) as usize
@@ -120,7 +121,7 @@ impl Disk {
         for name in names[kept..].iter().rev() {
             forgotten.undone += usize::from(name.undo()?);
         }
-        let torn = rng.below(3) == 0;
+        let torn = seed != 0 && rng.below(3) == 0;
         forgotten.cut = cut_tails(&self.path(), &synced, torn.then_some(&mut rng))?;
         self.keep_all()?;
         Ok(forgotten)

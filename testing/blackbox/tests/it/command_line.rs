@@ -6,6 +6,8 @@ use anyhow::{Result, bail, ensure};
 use blackbox::binary::rutter;
 use blackbox::http::Http;
 use blackbox::server::{Launch, Server};
+use blackbox::wait::{SOON, until};
+use blackbox::web::Web;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -68,21 +70,41 @@ fn a_second_process_on_the_same_data_directory_is_refused() -> Result<()> {
 
 #[test]
 fn everything_is_there_again_after_a_restart_on_other_ports() -> Result<()> {
+    let web = Web::start()?;
     let launch = Launch::durable();
     let first = launch.start()?;
-    first.client().put_ok("/v1/kv/kept", "value")?;
-    first
-        .client()
-        .put_ok("/v1/agent/service/register", json!({ "Name": "web", "Port": 1 }).to_string())?;
-    first.client().put_ok("/v1/session/create", json!({ "Name": "kept" }).to_string())?;
-    let index = first.client().get("/v1/kv/kept")?.index()?;
+    let mut http = first.client();
+    http.put_ok("/v1/kv/kept", "value")?;
+    http.put_ok("/v1/session/create", json!({ "Name": "kept" }).to_string())?;
+    let checks = json!([{ "CheckID": "beat", "TTL": "1h" }, { "CheckID": "probe", "Interval": "1s",
+                          "HTTP": format!("http://{}/", web.addr) }]);
+    let body = json!({ "Name": "web", "Port": 1, "Checks": checks });
+    http.put_ok("/v1/agent/service/register", body.to_string())?;
+    http.put_ok("/v1/agent/check/pass/beat", "")?;
+    let index = http.get("/v1/kv/kept")?.index()?;
     first.stop()?;
+
     let second = launch.start()?;
     let kept = second.client().get("/v1/kv/kept?raw")?;
     ensure!(kept.text() == "value" && kept.index()? == index, "{kept:?}");
-    ensure!(second.dig("web.service.consul SRV")?.answer.len() == 1, "the agent's service");
     ensure!(second.client().get_json("/v1/session/list")?[0]["Name"] == "kept", "the session");
-    Ok(())
+    // The beat was heard before and counts while its time lasts; the probe runs again.
+    let passing = |expected: usize| {
+        until("web in DNS", SOON, || {
+            let found = second.dig("web.service.consul SRV")?.answer.len();
+            ensure!(
+                found == expected,
+                "{found} instances, {}",
+                second.client().get("/v1/agent/checks")?.text()
+            );
+            Ok(())
+        })
+    };
+    passing(1)?;
+    web.answer(500);
+    passing(0)?;
+    web.answer(200);
+    passing(1)
 }
 
 #[test]

@@ -19,111 +19,79 @@ fn answers_still(server: &Server) -> Result<()> {
     Ok(())
 }
 
-fn with_question(flags: u16, counts: [u16; 4], rest: &[u8]) -> Vec<u8> {
+fn packed(flags: u16, counts: [u16; 4], rest: &[u8]) -> Vec<u8> {
     [header(9, flags, counts), rest.to_vec()].concat()
 }
 
-#[test]
-fn malformed_packets_get_a_refusal_or_nothing() -> Result<()> {
+/// What it is, the packet, the codes it may be answered with; -1 is no answer.
+type Case<'a> = (&'a str, Vec<u8>, &'a [i16]);
+
+#[track_caller]
+fn check(cases: &[Case]) -> Result<()> {
     let server = Launch::dev().start()?;
     let socket = packet::udp(server.dns, Duration::from_millis(300))?;
-    let ask_a = [name("consul.service.consul"), vec![0, 1, 0, 1]].concat();
-    let long_label = [vec![63; 1], vec![b'a'; 63]].concat();
-    let opt = |class: u16, length: u16| {
-        [&[0, 0, 41], &class.to_be_bytes()[..], &[0; 4], &length.to_be_bytes()].concat()
-    };
-    // what it is, the packet, the codes it may be answered with; -1 is no answer
-    let cases: Vec<(&str, Vec<u8>, &[i16])> = vec![
+    for (what, packet, allowed) in cases {
+        let code = ask(&socket, packet)?.map_or(-1, |answer| i16::from(rcode(&answer)));
+        ensure!(allowed.contains(&code), "{what}: answered with {code}, not one of {allowed:?}");
+        answers_still(&server)?;
+    }
+    Ok(())
+}
+
+/// One question for a name's A record, without its header.
+fn ask_a() -> Vec<u8> {
+    [name("consul.service.consul"), vec![0, 1, 0, 1]].concat()
+}
+
+#[test]
+fn a_header_that_lies_gets_a_refusal_or_nothing() -> Result<()> {
+    let ask_a = ask_a();
+    check(&[
         ("nothing at all", vec![], &[-1]),
         ("one byte", vec![9], &[-1]),
         ("a header cut short", header(9, 0x0100, [1, 0, 0, 0])[..11].to_vec(), &[-1, 1]),
         ("a header without its question", header(9, 0x0100, [1, 0, 0, 0]), &[-1, 1]),
         ("no question", header(9, 0x0100, [0; 4]), &[-1, 1]),
-        (
-            "two questions",
-            with_question(0x0100, [2, 0, 0, 0], &[&ask_a[..], &ask_a].concat()),
-            &[1],
-        ),
-        ("65535 questions", with_question(0x0100, [65535, 0, 0, 0], &ask_a), &[-1, 1]),
-        ("an answer", with_question(0x8100, [1, 0, 0, 0], &ask_a), &[-1]),
-        (
-            "a name that points at itself",
-            with_question(0x0100, [1, 0, 0, 0], &[0xc0, 12, 0, 1, 0, 1]),
-            &[-1, 1],
-        ),
-        (
-            "two pointers at each other",
-            with_question(0x0100, [1, 0, 0, 0], &[0xc0, 14, 0xc0, 12, 0, 1, 0, 1]),
-            &[-1, 1],
-        ),
-        (
-            "a pointer beyond the end",
-            with_question(0x0100, [1, 0, 0, 0], &[0xff, 0xff, 0, 1, 0, 1]),
-            &[-1, 1],
-        ),
-        ("a label beyond the end", with_question(0x0100, [1, 0, 0, 0], &[60, b'a']), &[-1, 1]),
-        (
-            "a label of the reserved kind",
-            with_question(0x0100, [1, 0, 0, 0], &[0x80, 0, 0, 1, 0, 1]),
-            &[-1, 1],
-        ),
-        (
-            "a name over 255 bytes",
-            with_question(
-                0x0100,
-                [1, 0, 0, 0],
-                &[long_label.repeat(5), vec![0, 0, 1, 0, 1]].concat(),
-            ),
-            &[-1, 1],
-        ),
-        (
-            "a type cut short",
-            with_question(0x0100, [1, 0, 0, 0], &ask_a[..ask_a.len() - 3]),
-            &[-1, 1],
-        ),
-        (
-            "an OPT cut short",
-            with_question(0x0100, [1, 0, 0, 1], &[&ask_a[..], &opt(1232, 0)[..6]].concat()),
-            &[-1, 1],
-        ),
-        (
-            "an OPT longer than the packet",
-            with_question(0x0100, [1, 0, 0, 1], &[&ask_a[..], &opt(1232, 500)].concat()),
-            &[-1, 1],
-        ),
-        (
-            "two OPTs",
-            with_question(
-                0x0100,
-                [1, 0, 0, 2],
-                &[&ask_a[..], &opt(1232, 0), &opt(1232, 0)].concat(),
-            ),
-            &[-1, 0, 1],
-        ),
-        (
-            "a size of zero",
-            with_question(0x0100, [1, 0, 0, 1], &[&ask_a[..], &opt(0, 0)].concat()),
-            &[0],
-        ),
-        ("an inverse query", with_question(0x0900, [1, 0, 0, 0], &ask_a), &[4]),
-        ("an update", with_question(0x2900, [1, 0, 0, 0], &ask_a), &[4]),
-        (
-            "bytes after the end",
-            with_question(0x0100, [1, 0, 0, 0], &[&ask_a[..], &[1; 40]].concat()),
-            &[-1, 0, 1],
-        ),
-        (
-            "a large packet",
-            with_question(0x0100, [1, 0, 0, 0], &[&ask_a[..], &vec![0; 60_000]].concat()),
-            &[-1, 0, 1],
-        ),
-    ];
-    for (what, packet, allowed) in cases {
-        let code = ask(&socket, &packet)?.map_or(-1, |answer| i16::from(rcode(&answer)));
-        ensure!(allowed.contains(&code), "{what}: answered with {code}, not one of {allowed:?}");
-        answers_still(&server)?;
-    }
-    Ok(())
+        ("two questions", packed(0x0100, [2, 0, 0, 0], &ask_a.repeat(2)), &[1]),
+        ("65535 questions", packed(0x0100, [65535, 0, 0, 0], &ask_a), &[-1, 1]),
+        ("an answer", packed(0x8100, [1, 0, 0, 0], &ask_a), &[-1]),
+        ("an inverse query", packed(0x0900, [1, 0, 0, 0], &ask_a), &[4]),
+        ("an update", packed(0x2900, [1, 0, 0, 0], &ask_a), &[4]),
+    ])
+}
+
+#[test]
+fn a_name_that_cannot_be_gets_a_refusal_or_nothing() -> Result<()> {
+    let one = |rest: &[u8]| packed(0x0100, [1, 0, 0, 0], rest);
+    let label = [vec![63; 1], vec![b'a'; 63]].concat();
+    let long = [label.repeat(5), vec![0, 0, 1, 0, 1]].concat();
+    check(&[
+        ("a name that points at itself", one(&[0xc0, 12, 0, 1, 0, 1]), &[-1, 1]),
+        ("two pointers at each other", one(&[0xc0, 14, 0xc0, 12, 0, 1, 0, 1]), &[-1, 1]),
+        ("a label, then a pointer back at it", one(&[1, b'a', 0xc0, 12, 0, 1, 0, 1]), &[-1, 1]),
+        ("a pointer beyond the end", one(&[0xff, 0xff, 0, 1, 0, 1]), &[-1, 1]),
+        ("a label beyond the end", one(&[60, b'a']), &[-1, 1]),
+        ("a label of the reserved kind", one(&[0x80, 0, 0, 1, 0, 1]), &[-1, 1]),
+        ("a name over 255 bytes", one(&long), &[-1, 1]),
+        ("a type cut short", one(&ask_a()[..ask_a().len() - 3]), &[-1, 1]),
+    ])
+}
+
+#[test]
+fn records_that_do_not_belong_get_a_refusal_or_nothing() -> Result<()> {
+    let opt = |size: u16, length: u16| {
+        [&[0, 0, 41], &size.to_be_bytes()[..], &[0; 4], &length.to_be_bytes()].concat()
+    };
+    let with =
+        |count: u16, rest: &[u8]| packed(0x0100, [1, 0, 0, count], &[&ask_a()[..], rest].concat());
+    check(&[
+        ("an OPT cut short", with(1, &opt(1232, 0)[..6]), &[-1, 1]),
+        ("an OPT longer than the packet", with(1, &opt(1232, 500)), &[-1, 1]),
+        ("two OPTs", with(2, &opt(1232, 0).repeat(2)), &[-1, 0, 1]),
+        ("a size of zero", with(1, &opt(0, 0)), &[0]),
+        ("bytes after the end", with(0, &[1; 40]), &[-1, 0, 1]),
+        ("a large packet", with(0, &[0; 60_000]), &[-1, 0, 1]),
+    ])
 }
 
 #[test]

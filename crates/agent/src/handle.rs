@@ -3,7 +3,7 @@
 use crate::counters::{Counters, Meters};
 use crate::local::{Local, Operation};
 use crate::owner::{Ask, Owner};
-use crate::store::{StartError, Store};
+use crate::store::{Done, StartError, Store};
 use crate::time::WallTime;
 use model::{Author, Check, CheckId, Instance, InstanceId, NodeName, Registration, Status};
 use seams::{BoxFuture, Doors, ExistingChecks, RegisterError, Registrar};
@@ -77,15 +77,32 @@ pub fn start(config: Config, doors: Doors) -> BoxFuture<'static, Result<Agent, S
                 (store, done)
             }
         };
-        let (asks, asked) = mpsc::channel(MAX_ASKED);
-        let (publish, published) = watch::channel(local.clone());
-        let meters = Arc::new(Meters::default());
-        let stop = CancellationToken::new();
-        let owner = Owner::new(config, doors, local, store, publish, Arc::clone(&meters));
-        let task = tokio::spawn(owner.run(asked, done, stop.clone()));
-        let registrar = Arc::new(Handle { asks, published });
-        Ok(Agent { registrar, meters, stop, task: Mutex::new(Some(task)) })
+        Ok(launch(config, doors, local, store, done))
     })
+}
+
+fn launch(
+    config: Config,
+    doors: Doors,
+    local: Local,
+    store: Store,
+    done: mpsc::UnboundedReceiver<Done>,
+) -> Agent {
+    let (asks, asked) = mpsc::channel(MAX_ASKED);
+    let (publish, published) = watch::channel(local.clone());
+    let meters = Arc::new(Meters::default());
+    let stop = CancellationToken::new();
+    let (died, fatal) = watch::channel(None);
+    let told = Arc::clone(&meters);
+    let owner = Owner::new(config, doors, local, store, publish, told, died.clone());
+    let work = tokio::spawn(owner.run(asked, done, stop.clone()));
+    let task = tokio::spawn(async move {
+        if let Err(lost) = work.await {
+            died.send_replace(Some(format!("the agent ended: {lost}")));
+        }
+    });
+    let registrar = Arc::new(Handle { asks, published });
+    Agent { registrar, meters, stop, fatal, task: Mutex::new(Some(task)) }
 }
 
 /// A running agent.
@@ -93,6 +110,7 @@ pub struct Agent {
     registrar: Arc<Handle>,
     meters: Arc<Meters>,
     stop: CancellationToken,
+    fatal: watch::Receiver<Option<String>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -107,13 +125,26 @@ impl Agent {
         self.meters.read()
     }
 
+    /// Waits until the agent cannot go on; the process must then end with this message.
+    pub fn fatal(&self) -> BoxFuture<'static, String> {
+        let mut fatal = self.fatal.clone();
+        Box::pin(async move {
+            let told = fatal.wait_for(Option::is_some).await.map(|told| told.clone());
+            match told {
+                Ok(told) => told.unwrap_or_default(),
+                // Ended in order: there is nothing to tell.
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+
     /// Ends it: running probes are dropped, what was acknowledged is on disk.
     pub fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.stop.cancel();
             let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task {
-                // A panic of the agent was logged by the runtime; there is nothing left to end.
+                // A panic of the agent was told by `fatal`; there is nothing left to end.
                 let _ = task.await;
             }
         })
@@ -209,3 +240,6 @@ impl Registrar for Handle {
         self.published.borrow().checks().map(|(_, held)| held.check.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

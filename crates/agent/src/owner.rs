@@ -66,6 +66,7 @@ pub enum Ask {
 enum Event {
     Asked(Ask),
     Stored(Done),
+    StoreEnded,
     Ended(Result<(Id, Task), JoinError>),
     Due,
     Stop,
@@ -102,6 +103,11 @@ pub struct Owner {
     tasks: JoinSet<Task>,
     probes: HashMap<Id, (Folded, u64)>,
     conflicts: BTreeSet<Conflict>,
+    /// Told what the process must end with.
+    fatal: watch::Sender<Option<String>>,
+    /// Why nothing more is stored.
+    broken: Option<String>,
+    store_is_gone: bool,
 }
 
 struct Storing {
@@ -134,6 +140,7 @@ impl Owner {
         store: Store,
         publish: watch::Sender<Local>,
         meters: Arc<Meters>,
+        fatal: watch::Sender<Option<String>>,
     ) -> Owner {
         let now = Moment::default();
         let mut owner = Owner {
@@ -156,6 +163,9 @@ impl Owner {
             tasks: JoinSet::new(),
             probes: HashMap::new(),
             conflicts: BTreeSet::new(),
+            fatal,
+            broken: None,
+            store_is_gone: false,
         };
         let all: Vec<Folded> = owner.local.checks().map(|(id, _)| id.clone()).collect();
         all.iter().for_each(|id| owner.watch(id, true));
@@ -175,7 +185,9 @@ impl Owner {
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => Event::Stop,
-                Some(done) = done.recv() => Event::Stored(done),
+                done = done.recv(), if !self.store_is_gone => {
+                    done.map_or(Event::StoreEnded, Event::Stored)
+                }
                 Some(ended) = self.tasks.join_next_with_id() => Event::Ended(ended),
                 () = tokio::time::sleep_until(due) => Event::Due,
                 ask = asked.recv(), if self.takes_more() => {
@@ -185,6 +197,7 @@ impl Owner {
             match event {
                 Event::Asked(ask) => self.asked(ask),
                 Event::Stored(done) => self.stored(done),
+                Event::StoreEnded => self.store_ended(),
                 Event::Ended(ended) => self.ended(ended),
                 Event::Due => self.due(),
                 Event::Stop => break,

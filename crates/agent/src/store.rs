@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use writer::{Job, Writer};
+pub use writer::Disk;
+use writer::{Job, Place, Writer};
 
 /// The store's file in its directory.
 const FILE: &str = "registrations";
@@ -61,18 +62,29 @@ pub enum StartError {
     },
 }
 
+/// Why an operation was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not in the file and never will be.
+    NotWritten(String),
+    /// It was written and not synced: it may or may not be there at the next start.
+    Unknown(String),
+}
+
 /// What the store has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
-    /// Everything appended under this ticket and below is on disk, or is not and never will be.
+    /// Everything appended under this ticket and below is on disk, or was lost.
     Appended {
         /// The last ticket this is about.
         up_to: u64,
-        /// The error, in words.
-        result: Result<(), String>,
+        /// Whether it was.
+        result: Result<(), Loss>,
     },
     /// The store was written anew.
     Rewritten,
+    /// The disk failed: nothing is kept any more.
+    Broken(String),
 }
 
 /// A store that is open. Dropping it writes what waits and closes it.
@@ -103,9 +115,18 @@ impl Store {
     pub fn open(
         directory: &Path,
     ) -> Result<(Store, Vec<Operation>, UnboundedReceiver<Done>), StartError> {
+        Store::open_on(Disk::REAL, directory)
+    }
+
+    /// The same on a disk that may fail.
+    pub fn open_on(
+        disk: Disk,
+        directory: &Path,
+    ) -> Result<(Store, Vec<Operation>, UnboundedReceiver<Done>), StartError> {
         let path = directory.join(FILE);
         let failed = |source| StartError::Io { path: path.clone(), source };
-        let file = writer::open(directory, FILE).map_err(failed)?;
+        let place = Place { directory: directory.to_owned(), file: FILE, disk };
+        let file = place.open().map_err(failed)?;
         let contents = frame::read(&file.bytes).map_err(|damage| match damage {
             Damage::Newer => StartError::Newer { path: path.clone() },
             Damage::Foreign => StartError::Damaged { path: path.clone(), at: 0 },
@@ -118,7 +139,7 @@ impl Store {
         }
         let whole = contents.whole as u64;
         let meters = Arc::new(writer::Meters::default());
-        let writer = Writer::new(directory, FILE, file.handle, whole, Arc::clone(&meters));
+        let writer = Writer::new(place, file.handle, whole, Arc::clone(&meters));
         let writer = writer.map_err(failed)?;
         let (jobs, waiting) = mpsc::channel();
         let (answers, done) = unbounded_channel();
@@ -187,5 +208,7 @@ impl Drop for Store {
     }
 }
 
+#[cfg(test)]
+mod failures;
 #[cfg(test)]
 mod tests;

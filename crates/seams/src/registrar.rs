@@ -39,6 +39,10 @@ pub enum RegisterError {
     /// The registration is not on disk; an operator must look at the data directory.
     #[error("the agent's store cannot be written: {0}")]
     Store(String),
+    /// The disk failed under the registration: it may or may not be there after the next start of
+    /// the agent, which ends. Read before repeating.
+    #[error("registration outcome unknown, the agent's store failed: {0}")]
+    Unknown(String),
 }
 
 /// Registers on this node, as the agent's HTTP API offers it.

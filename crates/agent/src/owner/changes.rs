@@ -4,7 +4,7 @@ use super::{Owner, Reply, Rewrite, Storing, answer};
 use crate::checks::{Input, Kind};
 use crate::counters::count;
 use crate::local::{Operation, Touched};
-use crate::store::{self, Done};
+use crate::store::{self, Done, Loss};
 use crate::time::WallTime;
 use model::{Author, Folded};
 use seams::RegisterError;
@@ -18,6 +18,9 @@ impl Owner {
         author: Option<Author>,
         reply: Option<Reply>,
     ) {
+        if let Some(why) = &self.broken {
+            return answer(reply, Err(RegisterError::Store(why.clone())));
+        }
         if let Err(refusal) = self.local.admits(&operation) {
             return answer(reply, Err(refusal));
         }
@@ -37,21 +40,49 @@ impl Owner {
     pub(super) fn stored(&mut self, done: Done) {
         match done {
             Done::Rewritten => self.rewrite = Rewrite::No,
-            Done::Appended { up_to, result } => {
-                while self.storing.front().is_some_and(|storing| storing.ticket <= up_to) {
-                    if let Some(storing) = self.storing.pop_front() {
-                        self.apply(storing, &result);
-                    }
-                }
-            }
+            Done::Appended { up_to, result } => self.appended(up_to, &result),
+            Done::Broken(why) => self.store_broke(why),
         }
         self.meters.store_syncs.store(self.store.syncs(), Ordering::Relaxed);
     }
 
-    fn apply(&mut self, storing: Storing, stored: &Result<(), String>) {
+    /// The store's thread is gone: what it had may or may not be on disk.
+    pub(super) fn store_ended(&mut self) {
+        self.store_is_gone = true;
+        let why = "its thread ended".to_owned();
+        self.appended(u64::MAX, &Err(Loss::Unknown(why.clone())));
+        self.store_broke(why);
+    }
+
+    fn appended(&mut self, up_to: u64, result: &Result<(), Loss>) {
+        while self.storing.front().is_some_and(|storing| storing.ticket <= up_to) {
+            if let Some(storing) = self.storing.pop_front() {
+                self.apply(storing, result);
+            }
+        }
+    }
+
+    /// Without a store nothing can be promised any more; the process is to end.
+    fn store_broke(&mut self, why: String) {
+        if self.broken.is_none() {
+            self.fatal.send_replace(Some(format!(
+                "the agent's store failed ({why}); what was acknowledged is kept: look at the disk \
+                 of the data directory, then start again"
+            )));
+            self.broken = Some(why);
+        }
+    }
+
+    fn apply(&mut self, storing: Storing, stored: &Result<(), Loss>) {
         let Storing { operation, author, reply, .. } = storing;
-        if let Err(failure) = stored {
-            return answer(reply, Err(RegisterError::Store(failure.clone())));
+        match stored {
+            Ok(()) => {}
+            Err(Loss::NotWritten(why)) => {
+                return answer(reply, Err(RegisterError::Store(why.clone())));
+            }
+            Err(Loss::Unknown(why)) => {
+                return answer(reply, Err(RegisterError::Unknown(why.clone())));
+            }
         }
         // A change that was stored before this one may have made it impossible.
         let touched = match self.local.apply(operation) {

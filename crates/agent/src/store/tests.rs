@@ -201,26 +201,6 @@ fn a_rewritten_store_refuses_damage_to_all_of_it() {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_refuses_and_says_why() {
-    let directory = tempfile::tempdir().unwrap();
-    drop(open(directory.path()));
-    let handle = fs::File::open(directory.path().join(FILE)).unwrap();
-    let whole = handle.metadata().unwrap().len();
-    let writer = Writer::new(directory.path(), FILE, handle, whole, Arc::default()).unwrap();
-    let (jobs, waiting) = mpsc::channel();
-    let (answers, mut done) = unbounded_channel();
-    for ticket in 1..=2 {
-        jobs.send(Job::Append { payload: vec![0], ticket: Some(ticket) }).unwrap();
-    }
-    drop(jobs);
-    writer.run(&waiting, &answers);
-    let Some(Done::Appended { up_to: 2, result: Err(why) }) = done.blocking_recv() else {
-        panic!("no refusal");
-    };
-    assert!(why.contains("Bad file descriptor"), "{why}");
-}
-
-#[test]
 fn a_store_in_memory_answers_at_once() {
     let (store, mut done) = Store::memory();
     store.append(encode(&register("a")), 1);

@@ -1,10 +1,11 @@
 //! The thread that writes the store: append, sync, answer; now and then write it all anew.
 //!
 //! Only calls of std that a disk test can see through: write, fdatasync, ftruncate, rename, and
-//! fsync of the directory. After a failed sync nothing more is believed of the file.
+//! fsync of the directory. After a failed sync nothing more is believed of the file, and the process
+//! is to end: what it would go on to say could not be trusted.
 
 use super::frame;
-use super::{Done, GROWTH, SMALL};
+use super::{Done, GROWTH, Loss, SMALL};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -59,6 +60,31 @@ impl Meters {
     }
 }
 
+/// How a disk is told to keep things; tests put one here that fails.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// Keeps what was written to a file.
+    pub sync_data: fn(&File) -> io::Result<()>,
+    /// Keeps the names in a directory.
+    pub sync_names: fn(&File) -> io::Result<()>,
+}
+
+impl Disk {
+    /// The one that is there.
+    pub const REAL: Disk = Disk { sync_data: File::sync_data, sync_names: File::sync_all };
+}
+
+/// Where a store's file stands.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory, by name.
+    pub directory: PathBuf,
+    /// The file's name in it.
+    pub file: &'static str,
+    /// The disk.
+    pub disk: Disk,
+}
+
 /// A store's file as found.
 pub struct Found {
     /// Its bytes.
@@ -67,33 +93,41 @@ pub struct Found {
     pub handle: File,
 }
 
-/// Opens the file, making it and its directory where they are missing.
-pub fn open(directory: &Path, file: &str) -> io::Result<Found> {
-    if !directory.is_dir() {
-        fs::create_dir_all(directory)?;
-        if let Some(parent) = directory.parent() {
-            sync_directory(parent)?;
+impl Place {
+    /// Opens the file, making it and its directory where they are missing.
+    pub fn open(&self) -> io::Result<Found> {
+        fs::create_dir_all(&self.directory)?;
+        let path = self.directory.join(self.file);
+        if !path.exists() {
+            write_file(&self.unfinished(), &[])?;
+            fs::rename(self.unfinished(), &path)?;
         }
+        // Even names that were there: who made them may have been killed before it synced them.
+        (self.disk.sync_names)(&File::open(&self.directory)?)?;
+        if let Some(parent) = self.directory.parent() {
+            (self.disk.sync_names)(&File::open(parent)?)?;
+        }
+        let mut bytes = Vec::new();
+        let mut handle = File::options().read(true).append(true).open(&path)?;
+        handle.read_to_end(&mut bytes)?;
+        Ok(Found { bytes, handle })
     }
-    let path = directory.join(file);
-    if !path.exists() {
-        write_anew(directory, file, &[])?;
+
+    fn unfinished(&self) -> PathBuf {
+        self.directory.join(format!("{}.new", self.file))
     }
-    let mut bytes = Vec::new();
-    let mut handle = File::options().read(true).append(true).open(&path)?;
-    handle.read_to_end(&mut bytes)?;
-    Ok(Found { bytes, handle })
 }
 
 /// The owner of the file.
 pub struct Writer {
-    directory: PathBuf,
-    file: &'static str,
+    place: Place,
     handle: File,
     length: u64,
     /// Where the last operation ends; only marks stand behind it.
     data: u64,
     synced: u64,
+    /// When what was written lazily must be synced.
+    lazy_until: Option<Instant>,
     /// How many waited for the batch before.
     crowd: usize,
     /// Why nothing more can be written.
@@ -103,26 +137,20 @@ pub struct Writer {
 
 impl Writer {
     /// Takes a file of which so many bytes are whole; a torn tail is cut off.
-    pub fn new(
-        directory: &Path,
-        file: &'static str,
-        handle: File,
-        whole: u64,
-        meters: Arc<Meters>,
-    ) -> io::Result<Writer> {
+    pub fn new(place: Place, handle: File, whole: u64, meters: Arc<Meters>) -> io::Result<Writer> {
         let found = handle.metadata()?.len();
         if found > whole {
             info!(bytes = found - whole, "torn tail of the agent's store cut off");
             handle.set_len(whole)?;
         }
-        handle.sync_data()?;
+        (place.disk.sync_data)(&handle)?;
         let mut writer = Writer {
-            directory: directory.to_owned(),
-            file,
+            place,
             handle,
             length: whole,
             data: whole,
             synced: whole,
+            lazy_until: None,
             crowd: 0,
             broken: None,
             meters,
@@ -135,18 +163,24 @@ impl Writer {
     /// Writes until nobody can send any more.
     pub fn run(mut self, jobs: &Receiver<Job>, answers: &UnboundedSender<Done>) {
         let mut next = None;
+        let mut told = false;
         loop {
-            let job = match next.take() {
-                Some(job) => job,
-                None if self.needs_sync() => match jobs.recv_timeout(LAZY_SYNC) {
+            if self.lazy_until.is_some_and(|until| until <= Instant::now()) {
+                self.sync_and_mark();
+            }
+            if let Some(why) = self.broken.as_ref().filter(|_| !told) {
+                told = true;
+                // Who asked is gone when the agent ends, and the process with it.
+                let _ = answers.send(Done::Broken(why.clone()));
+            }
+            let job = match (next.take(), self.lazy_until) {
+                (Some(job), _) => job,
+                (None, Some(until)) => match jobs.recv_timeout(until - Instant::now()) {
                     Ok(job) => job,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.sync_and_mark();
-                        continue;
-                    }
+                    Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => break,
                 },
-                None => match jobs.recv() {
+                (None, None) => match jobs.recv() {
                     Ok(job) => job,
                     Err(_) => break,
                 },
@@ -205,6 +239,9 @@ impl Writer {
         }
         self.crowd = waiting;
         let written = self.write(&payload);
+        if written.is_ok() && ticket.is_none() {
+            self.lazy_until.get_or_insert_with(|| Instant::now() + LAZY_SYNC);
+        }
         if let Some(up_to) = ticket {
             let result = written.and_then(|()| self.sync());
             // Who asked is gone when the agent ends; what is stored stays stored.
@@ -218,18 +255,19 @@ impl Writer {
     }
 
     /// Appends one frame; a failure leaves the file as it was.
-    fn write(&mut self, payload: &[u8]) -> Result<(), String> {
+    fn write(&mut self, payload: &[u8]) -> Result<(), Loss> {
         if let Some(broken) = &self.broken {
-            return Err(broken.clone());
+            return Err(Loss::NotWritten(broken.clone()));
         }
         let mut bytes = Vec::with_capacity(payload.len() + 64);
         frame::write(&mut bytes, self.length, self.synced, payload);
         if let Err(failure) = self.handle.write_all(&bytes) {
             warn!(error = %failure, "agent's store not written");
             if let Err(worse) = self.handle.set_len(self.length) {
+                // A frame that is not whole is cut off at the next start.
                 self.give_up(format!("{failure}, and it cannot be cut back: {worse}"));
             }
-            return Err(failure.to_string());
+            return Err(Loss::NotWritten(failure.to_string()));
         }
         self.length += bytes.len() as u64;
         if !payload.is_empty() {
@@ -239,15 +277,19 @@ impl Writer {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), String> {
+    fn sync(&mut self) -> Result<(), Loss> {
         if let Some(broken) = &self.broken {
-            return Err(broken.clone());
+            return Err(Loss::NotWritten(broken.clone()));
         }
+        self.lazy_until = None;
         self.meters.syncs.fetch_add(1, Ordering::Relaxed);
-        if let Err(failure) = self.handle.sync_data() {
+        if let Err(failure) = (self.place.disk.sync_data)(&self.handle) {
             // The kernel may have dropped the pages: a second sync would succeed and mean nothing.
+            // What is not known to be on disk is cut off, as far as this disk still does anything.
+            let cut = self.handle.set_len(self.synced);
+            let _ = cut.and_then(|()| (self.place.disk.sync_data)(&self.handle));
             self.give_up(failure.to_string());
-            return Err(failure.to_string());
+            return Err(Loss::Unknown(failure.to_string()));
         }
         self.synced = self.length;
         Ok(())
@@ -267,29 +309,41 @@ impl Writer {
 
     fn give_up(&mut self, why: String) {
         error!(error = %why, "agent's store failed, no more registrations are taken");
+        self.lazy_until = None;
+        // Nobody is to ask for it to be written anew.
+        self.meters.limit.store(u64::MAX, Ordering::Relaxed);
         self.broken = Some(why);
     }
 
-    /// Puts a new file in place of this one; a failure leaves this one, and it may grow on.
+    /// Puts a new file in place of this one; a failure before that leaves this one, and it may grow
+    /// on. After it this one has no name any more, and nothing written to it would be found again.
     fn rewrite(&mut self, payloads: &[Vec<u8>]) {
         if self.broken.is_some() {
             return;
         }
-        let written = write_anew(&self.directory, self.file, payloads).and_then(|length| {
-            let path = self.directory.join(self.file);
-            Ok((File::options().append(true).open(path)?, length))
-        });
-        match written {
-            Ok((handle, length)) => {
+        match self.put_anew(payloads) {
+            Ok((handle, length, directory)) => {
                 self.handle = handle;
                 (self.length, self.synced, self.data) = (length, length, length);
+                self.lazy_until = None;
                 self.limit(length);
+                if let Err(failure) = (self.place.disk.sync_names)(&directory) {
+                    self.give_up(format!("its new name is not synced: {failure}"));
+                }
             }
             Err(failure) => {
                 warn!(error = %failure, "agent's store not written anew");
                 self.limit(self.length);
             }
         }
+    }
+
+    /// Writes a new file and renames it; all that is needed afterwards is opened before.
+    fn put_anew(&self, payloads: &[Vec<u8>]) -> io::Result<(File, u64, File)> {
+        let directory = File::open(&self.place.directory)?;
+        let (handle, length) = write_file(&self.place.unfinished(), payloads)?;
+        fs::rename(self.place.unfinished(), self.place.directory.join(self.place.file))?;
+        Ok((handle, length, directory))
     }
 
     fn measure_length(&self) {
@@ -303,9 +357,8 @@ impl Writer {
     }
 }
 
-/// Writes a whole file under another name, syncs it, renames it, syncs the directory.
-fn write_anew(directory: &Path, file: &str, payloads: &[Vec<u8>]) -> io::Result<u64> {
-    let unfinished = directory.join(format!("{file}.new"));
+/// Writes a whole file and syncs it; it is open for appending.
+fn write_file(path: &Path, payloads: &[Vec<u8>]) -> io::Result<(File, u64)> {
     let mut bytes = frame::HEADER.to_vec();
     for payload in payloads {
         let position = bytes.len() as u64;
@@ -315,16 +368,9 @@ fn write_anew(directory: &Path, file: &str, payloads: &[Vec<u8>]) -> io::Result<
     let length = bytes.len() as u64;
     frame::write(&mut bytes, length, length, &[]);
     // Checks may carry secrets in their headers.
-    let mut options = File::options();
-    let mut handle =
-        options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let mut handle = File::options().append(true).create(true).mode(0o600).open(path)?;
+    handle.set_len(0)?;
     handle.write_all(&bytes)?;
     handle.sync_all()?;
-    fs::rename(&unfinished, directory.join(file))?;
-    sync_directory(directory)?;
-    Ok(bytes.len() as u64)
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    Ok((handle, bytes.len() as u64))
 }

@@ -201,7 +201,9 @@ fn register_error(error: &RegisterError) -> (StatusCode, String) {
         ),
         RegisterError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         RegisterError::UnsupportedCheck("OSService") => (FAILED, "not implemented".to_owned()),
-        RegisterError::UnsupportedCheck(_) | RegisterError::Store(_) => (FAILED, error.to_string()),
+        RegisterError::UnsupportedCheck(_)
+        | RegisterError::Store(_)
+        | RegisterError::Unknown(_) => (FAILED, error.to_string()),
     }
 }
 

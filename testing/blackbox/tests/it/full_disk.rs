@@ -81,6 +81,17 @@ fn below_the_reserve_writes_are_refused_and_reads_go_on() -> Result<()> {
     }
     present(&server, "filling", written, 100_000)?;
     ensure!(server.dig("web.service.consul A")?.answer.len() == 1, "DNS goes on");
+
+    small.fill(0)?; // others took the rest as well
+    let late =
+        json!({ "Name": "late", "Port": 1, "Meta": { "large": "x".repeat(500) } }).to_string();
+    let agent = (0..100).try_for_each(|_| {
+        http.put("/v1/agent/service/register", &late)?.expect_status(200).map(drop)
+    });
+    let refused = agent.expect_err("an agent's store cannot grow on a full disk").to_string();
+    ensure!(refused.contains("500"), "the agent: {refused}");
+    ensure!(http.put("/v1/kv/none", "x")?.status == 500, "not even a small one");
+    ensure!(server.dig("web.service.consul A")?.answer.len() == 1, "DNS goes on");
     small.empty()?;
     until("writes to be accepted again", SOON, || {
         server.client().put_ok("/v1/kv/again", "x").map(drop)

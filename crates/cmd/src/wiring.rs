@@ -94,6 +94,7 @@ async fn run_until_stopped(plan: Plan) -> anyhow::Result<()> {
             Ok(())
         }
         message = running.cluster.fatal() => Err(anyhow!("{message}")),
+        message = running.agent.fatal() => Err(anyhow!("{message}")),
     };
     tokio::select! {
         () = running.stop() => {}

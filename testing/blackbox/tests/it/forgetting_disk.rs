@@ -2,6 +2,7 @@
 //!
 //! `RUTTER_SOAK_KILLS` sets the number of kills; `RUTTER_SEED` repeats a run.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -203,7 +204,7 @@ fn a_log_that_cannot_be_synced_ends_the_process_and_loses_nothing() -> Result<()
     if !tools::present("a_log_that_cannot_be_synced_ends_the_process_and_loses_nothing", &["cc"]) {
         return Ok(());
     }
-    for place in [1, 5, 9, 12, 20, 40] {
+    for place in [1, 5, 9, 12, 13, 20, 41] {
         let mut disk = Disk::new()?;
         let mut process = launch(&disk)?.env("SHIM_FAIL_SYNC", place.to_string()).spawn()?;
         let ports = until("ports or an end", SOON, || {
@@ -211,15 +212,8 @@ fn a_log_that_cannot_be_synced_ends_the_process_and_loses_nothing() -> Result<()
             ensure!(process.ended()?.is_some() || said.contains("ports:"), "neither");
             Ok(said)
         })?;
-        let mut written = 0;
-        if let Ok(server) = Listening::read(&ports) {
-            let mut http = Http::new(server.http);
-            let mut put = |n: usize| http.put(&format!("/v1/kv/key{n}"), n.to_string());
-            while put(written).is_ok_and(|answer| answer.status == 200) {
-                written += 1;
-                ensure!(written < 1000, "place {place}: nothing failed");
-            }
-        }
+        let written = Listening::read(&ports).map_or(0, |server| write_until_refused(server.http));
+        ensure!(written < 1000, "place {place}: nothing failed");
         let status = process.wait_end(SOON).with_context(|| format!("place {place}"))?;
         let said = process.said();
         ensure!(!status.success() && status.code().is_some(), "place {place}: {status}\n{said}");
@@ -227,10 +221,25 @@ fn a_log_that_cannot_be_synced_ends_the_process_and_loses_nothing() -> Result<()
         ensure!(!said.contains("panicked"), "place {place}: {said}");
         disk.forget(place)?;
         let server = launch(&disk)?.start().with_context(|| format!("place {place}"))?;
+        let mut http = server.client();
+        let services = http.get_json("/v1/agent/services")?;
         for n in 0..written {
-            let kept = server.client().get(&format!("/v1/kv/key{n}?raw"))?;
-            ensure!(kept.text() == n.to_string(), "place {place}: key{n} of {written}: {kept:?}");
+            let kept = match n % 2 {
+                0 => http.get(&format!("/v1/kv/key{n}?raw"))?.text() == n.to_string(),
+                _ => services[format!("service{n}")].is_object(),
+            };
+            ensure!(kept, "place {place}: write {n} of {written} is lost: {services}");
         }
     }
     Ok(())
+}
+
+/// Sets keys and registers services by turns; how many of them were acknowledged.
+fn write_until_refused(addr: SocketAddr) -> usize {
+    let mut http = Http::new(addr);
+    let mut write = |n: usize| match n % 2 {
+        0 => http.put(&format!("/v1/kv/key{n}"), n.to_string()),
+        _ => http.put("/v1/agent/service/register", format!(r#"{{"Name":"service{n}"}}"#)),
+    };
+    (0..1000).take_while(|n| write(*n).is_ok_and(|answer| answer.status == 200)).count()
 }

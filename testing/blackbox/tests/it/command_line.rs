@@ -214,6 +214,19 @@ fn a_file_that_is_not_understood_is_refused_with_its_place() -> Result<()> {
 }
 
 #[test]
+fn what_has_no_effect_yet_is_said_and_does_not_stop_it() -> Result<()> {
+    let config =
+        json!({ "ports": { "grpc": 8502 }, "retry_join": ["a"], "ui_config": { "enabled": true } });
+    let server = Launch::dev().config(&config).start()?;
+    let said = server.process.said();
+    for key in ["ports.grpc", "retry_join", "ui_config"] {
+        let warned = said.lines().any(|line| line.contains("WARN") && line.contains(key));
+        ensure!(warned, "no warning of {key}:\n{said}");
+    }
+    server.stop()
+}
+
+#[test]
 fn a_single_server_may_be_asked_for_in_consuls_ways() -> Result<()> {
     for words in [
         &["-server", "-bootstrap"][..],

@@ -3,13 +3,36 @@
 //! What is read is taken as it stands: the door that wrote it has judged it. Only what this version
 //! has no word for is refused.
 
-use super::error::Fault;
+use super::error::{Fault, FormatError};
 use super::wire::{self, optional_uuid, strings, text_list, text_map, texts, uuid, uuid_bytes};
 use model::{
     Behavior, Check, CheckDefinition, CheckId, FaceNames, Instance, InstanceId, KvEntry, Locality,
     Nanos, Node, NodeName, Opaque, Phase, ServiceAddress, ServiceCheck, ServiceName, Session,
     Status, Text, Weights,
 };
+use prost::Message;
+
+/// Writes an instance alone, as it stands in the log.
+pub fn encode_instance(instance: &Instance) -> Vec<u8> {
+    wire::Instance::from(instance).encode_to_vec()
+}
+
+/// Reads an instance that [`encode_instance`] wrote.
+pub fn decode_instance(bytes: &[u8]) -> Result<Instance, FormatError> {
+    let message = wire::Instance::decode(bytes).map_err(Fault::from);
+    message.and_then(Instance::try_from).map_err(|fault| fault.of("instance"))
+}
+
+/// Writes a check alone, as it stands in the log.
+pub fn encode_check(check: &Check) -> Vec<u8> {
+    wire::Check::from(check).encode_to_vec()
+}
+
+/// Reads a check that [`encode_check`] wrote.
+pub fn decode_check(bytes: &[u8]) -> Result<Check, FormatError> {
+    let message = wire::Check::decode(bytes).map_err(|fault| Fault::from(fault).of("check"));
+    message.map(Check::from)
+}
 
 /// Phases by their numbers.
 const PHASES: [Phase; 6] = [

@@ -15,6 +15,7 @@ mod record;
 mod snapshot;
 mod wire;
 
+pub use claims::{decode_check, decode_instance, encode_check, encode_instance};
 pub use entry::{decode_entry, decode_outcome, encode_entry, encode_outcome};
 pub use error::{FormatError, SnapshotError};
 pub use snapshot::{read_snapshot, write_snapshot};

@@ -14,6 +14,7 @@ dev_and_durable! {
     a_reader_of_a_service_is_woken_by_its_health
     what_is_not_there_is_waited_for
     a_wait_that_is_over_gives_the_same_answer_and_index
+    a_follower_sees_the_last_write_and_no_index_falls
 }
 
 /// A blocking read on a thread of its own.
@@ -151,4 +152,49 @@ fn a_wait_that_is_over_gives_the_same_answer_and_index(server: &Server) -> Resul
         );
     }
     Ok(())
+}
+
+/// Follows a read by its index until `done`; every index is higher than the one before.
+fn follow(server: &Server, path: &str, done: impl Fn(&Answer) -> bool) -> Result<usize> {
+    let mut http = server.client();
+    let (mut index, mut answers) = (0, 0);
+    loop {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let answer = http.get(&format!("{path}{joint}index={index}&wait=10s"))?;
+        let next = answer.index()?;
+        ensure!(next > index, "{path}: index {index}, then {next}: {}", answer.text());
+        (index, answers) = (next, answers + 1);
+        if done(&answer) {
+            return Ok(answers);
+        }
+    }
+}
+
+/// Who waits again right after each answer must neither miss the last write nor be answered without a change.
+fn a_follower_sees_the_last_write_and_no_index_falls(server: &Server) -> Result<()> {
+    const LAST: usize = 500;
+    let value = |answer: &Answer| answer.text() == LAST.to_string();
+    let port = |answer: &Answer| {
+        let rows = answer.json().unwrap_or_default();
+        rows[0]["Service"]["Port"] == LAST
+    };
+    server.client().put_ok("/v1/kv/followed", "0")?;
+    std::thread::scope(|scope| {
+        let keys: Vec<_> =
+            (0..10).map(|_| scope.spawn(|| follow(server, "/v1/kv/followed?raw", value))).collect();
+        let services: Vec<_> = (0..10)
+            .map(|_| scope.spawn(|| follow(server, "/v1/health/service/followed", port)))
+            .collect();
+        let mut http = server.client();
+        for n in 1..=LAST {
+            http.put_ok("/v1/kv/followed", n.to_string())?;
+            let row = json!({ "Node": "x", "Address": "10.0.0.1", "Service": { "Service": "followed", "Port": n } });
+            http.put_ok("/v1/catalog/register", row.to_string())?;
+        }
+        for follower in keys.into_iter().chain(services) {
+            let answers = follower.join().expect("a follower does not panic")?;
+            ensure!(answers > 1, "it was never woken");
+        }
+        Ok(())
+    })
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use blackbox::binary::rutter;
 use blackbox::http::Http;
 use blackbox::server::{Launch, Server};
-use blackbox::wait::{SOON, until};
+use blackbox::wait::{SOON, until, until_true};
 use blackbox::web::Web;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -43,6 +43,26 @@ fn a_signal_ends_it_at_once_and_cleanly() -> Result<()> {
             drop(held);
             ensure!(blocked.join().is_ok(), "the blocked client heard of it");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_process_that_stood_still_goes_on_where_it_was() -> Result<()> {
+    for launch in [Launch::dev(), Launch::durable()] {
+        let server = launch.start()?;
+        let mut http = server.client();
+        http.put_ok("/v1/session/create", r#"{"TTL":"10s"}"#)?;
+        http.put_ok("/v1/kv/before", "x")?;
+        server.process.signal(Signal::SIGSTOP)?;
+        let began = Instant::now(); // longer than any lease; shorter than the session's time
+        until_true("six seconds", SOON, || began.elapsed() > Duration::from_secs(6))?;
+        server.process.signal(Signal::SIGCONT)?;
+        http.put_ok("/v1/kv/after", "x")?;
+        ensure!(http.get("/v1/kv/before?consistent")?.status == 200, "a consistent read");
+        ensure!(http.get_json("/v1/health/service/consul?passing")?[0].is_object(), "itself");
+        let sessions = http.get_json("/v1/session/list")?;
+        ensure!(sessions.as_array().is_some_and(|s| s.len() == 1), "the session: {sessions}");
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ impl Log for LossyLog {
         let command = consensus::Command { index, bytes: command };
         let mut machine = self.machine.lock().expect("no test panics inside");
         let response = machine.apply(vec![command]).expect("the entry is readable").remove(0);
-        let lost = index % (self.losses + 1) != 0;
+        let lost = !index.is_multiple_of(self.losses + 1);
         let answer =
             if lost { Err(ProposeError::Unknown) } else { Ok(Applied { index, response }) };
         Box::pin(std::future::ready(answer))

@@ -5,7 +5,7 @@
 //!
 //! | call | does |
 //! |---|---|
-//! | [`bind`] | TCP first and alone, then N UDP sockets on the same port |
+//! | [`bind()`] | TCP first and alone, then N UDP sockets on the same port |
 //! | [`Socket::receive`] | blocks for one packet, takes all that wait |
 //! | [`Batch::exchange`], [`Batch::reply`] | a packet and the room for its answer |
 //! | [`Socket::send`] | sends all answers of the batch |

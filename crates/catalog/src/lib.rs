@@ -1,6 +1,6 @@
 //! The replicated state: pure apply, immutable views, watches, history, formats.
 //!
-//! [`apply`] is a function of (view, entries): no IO, no clock, no randomness, no order that differs
+//! [`apply()`] is a function of (view, entries): no IO, no clock, no randomness, no order that differs
 //! between machines; so all servers that apply the same log hold the same bytes. Faces read a
 //! [`View`], which never changes; the shell that publishes it is `cluster`.
 //!

@@ -21,6 +21,9 @@ use crate::http::Http;
 use crate::tools::{self, Dug};
 use crate::wait::{SOON, until};
 
+/// The longest start: with a full log, and a processor that others use.
+const START: Duration = Duration::from_secs(60);
+
 /// How a server is to be started.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -153,7 +156,10 @@ impl Launch {
                 Err(nothing) => process.ended()?.map(|status| Err(Died(status))).ok_or(nothing),
             });
         let found = found.and_then(|ports| Ok(ports?));
-        let ports = found.with_context(|| format!("it said:\n{}", process.said()))?;
+        let ports = found.with_context(|| {
+            let used = process.processor_ticks().unwrap_or_default();
+            format!("it used {used} ticks of the processor and said:\n{}", process.said())
+        })?;
         Ok(Server { http: ports.http, dns: ports.dns, process })
     }
 }
@@ -263,6 +269,14 @@ impl Process {
         Ok(status)
     }
 
+    /// How long it has run on a processor, in hundredths of a second.
+    pub fn processor_ticks(&self) -> Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks = fields.get(11..13).context("no times in stat")?;
+        ticks.iter().map(|t| Ok(t.parse::<u64>()?)).sum()
+    }
+
     /// A figure of `/proc/PID/status` in KiB, such as `VmRSS`.
     pub fn memory_kib(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
@@ -313,7 +327,7 @@ impl Server {
 
     /// Waits until it leads and shows itself as healthy.
     pub fn ready(mut self) -> Result<Server> {
-        let ready = until("a server that answers", Duration::from_secs(30), || {
+        let ready = until("a server that answers", START, || {
             if let Some(status) = self.process.ended()? {
                 return Ok(Err(Died(status)));
             }

@@ -2,7 +2,8 @@
 //!
 //! A read names the keys its answer is made of. Asked with an index that is not older than its own,
 //! it waits for a touch of those keys, is evaluated again, and is answered only if its result differs;
-//! at the end of its time the last result goes out again with the index it had.
+//! at the end of its time it is evaluated once more, as fresh as was asked. An unchanged result then
+//! keeps its index, so that writes to its neighbours do not move it.
 
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
@@ -157,6 +158,11 @@ impl Asked<'_> {
                 if self.is_news(&seen, &now) {
                     return Ok(now);
                 }
+                // A key's index is that of its rows; elsewhere it may be a whole table's, which a
+                // neighbour moves, and clients have seen Consul keep still then.
+                if self.door.family == Family::Kv {
+                    seen.index = now.index;
+                }
                 if now.watches != seen.watches {
                     seen.watches = now.watches;
                     break;
@@ -176,9 +182,10 @@ impl Asked<'_> {
         !seen.is(now) && now.index.0 >= self.options.index
     }
 
-    /// The same result goes out with the index it had, whoever leads by now.
+    /// The same result goes out with the index it has; a read that asks for a leader is
+    /// not answered without one.
     async fn time_is_up(&self, reader: &dyn Reader, seen: &Seen) -> Result<Found, Problem> {
-        let now = self.look_at(reader.view(), reader).await?;
+        let now = self.look(reader).await?;
         let index = if seen.is(&now) { seen.index } else { now.index };
         Ok(Found { index, ..now })
     }

@@ -149,6 +149,40 @@ async fn nothing_happening_brings_back_the_same_at_the_same_index() {
 }
 
 #[tokio::test]
+async fn a_touch_that_changes_nothing_wakes_nobody_and_moves_the_index() {
+    let face = start();
+    face.must("/v1/kv/k/a", "1").await;
+    let now = face.get("/v1/kv/k/?keys").await;
+    let at = face.address();
+    let path = format!("/v1/kv/k/?keys&index={}&wait=500ms", now.index());
+    let reader = tokio::spawn(async move { ask(at, "GET", &path, "", "").await });
+    until("it waits", || face.catalog.waiters().watched() == 1).await;
+    face.must("/v1/kv/k/a", "2").await;
+    face.must("/v1/kv/elsewhere", "3").await;
+    let reply = reader.await.unwrap();
+    assert_eq!((reply.index(), &reply.body), (now.index() + 1, &now.body));
+}
+
+#[tokio::test]
+async fn the_end_of_a_wait_needs_a_leader_unless_stale_will_do() {
+    let face = start();
+    face.must("/v1/kv/a", "1").await;
+    let index = face.get("/v1/kv/a").await.index();
+    let at = face.address();
+    let readers = ["", "&consistent", "&stale"].map(|query| {
+        let path = format!("/v1/kv/a?index={index}&wait=300ms{query}");
+        tokio::spawn(async move { ask(at, "GET", &path, "", "").await })
+    });
+    until("all wait", || face.catalog.waiters().waiting() == 3).await;
+    face.catalog.set_leadership(seams::Leadership::default());
+    let mut statuses = Vec::new();
+    for reader in readers {
+        statuses.push(reader.await.unwrap().status);
+    }
+    assert_eq!(statuses, [500, 500, 200]);
+}
+
+#[tokio::test]
 async fn an_older_index_is_answered_at_once_and_zero_never_waits() {
     let face = start();
     face.must("/v1/kv/a", "1").await;

@@ -116,6 +116,9 @@ fn lead(method: &Method, path: &str, request: &Request) -> Lead {
     if !is_printable(&String::from_utf8_lossy(&decoded)) {
         return Lead::Away(Answer::new(StatusCode::BAD_REQUEST, Content::Nothing));
     }
+    if *method == Method::OPTIONS && path == "*" {
+        return Lead::Away(Answer::new(StatusCode::OK, Content::Nothing));
+    }
     let cleaned = clean(path);
     if cleaned != path {
         return Lead::Away(redirect(method, &cleaned, query));

@@ -61,6 +61,12 @@ async fn every_wrong_method_is_refused_at_every_door() {
 }
 
 #[tokio::test]
+async fn options_of_the_whole_server_are_answered() {
+    let reply = start().ask("OPTIONS", "*", "", "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
 async fn a_parameter_that_cannot_be_honoured_is_refused() {
     let face = start();
     let conflict = "Cannot specify ?stale with ?consistent, conflicting semantics.";

@@ -38,10 +38,14 @@ fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touche
     if let Some(outcome) = entry.request.and_then(|request| state.requests.outcome(&request)) {
         return outcome.clone();
     }
+    if entry.request.is_some() && state.requests.may_have_forgotten(entry.time) {
+        state.history.trim(time);
+        return Outcome::Refused(Refusal::TooLateToKnow);
+    }
     let request = entry.request;
     let outcome = match carry_out(state, index, time, entry, touched) {
         Ok(replies) => Outcome::Done(replies),
-        Err(refusal) => Outcome::Refused(refusal),
+        Err(refusal) => Outcome::Refused(refusal.shortened()),
     };
     if let Some(request) = request {
         state.requests.remember(request, time, outcome.clone());

@@ -25,7 +25,7 @@ pub use entry::{Claim, Command, Entry, HistoryLimits, KvCondition, KvWrite, Outc
 pub use keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 pub use past::{PastView, ValuePrint, Window};
 pub use reconcile::{Wanted, reconcile};
-pub use refusal::Refusal;
+pub use refusal::{REFUSAL_TEXT, Refusal};
 pub use state::{ServiceMark, State, TableIndexes, Tombstone};
 pub use tables::history::HistoryEntry;
 pub use tables::requests::{REQUEST_WINDOW, REQUESTS_KEPT};

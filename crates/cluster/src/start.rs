@@ -62,7 +62,7 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
         data: options.data,
         format: format::FORMAT,
         address: options.server.address(),
-        limits: options.limits,
+        limits: below_dedup(options.limits),
     };
     let machine = Machine { published: Arc::clone(&published) };
     let consensus = consensus::start(settings, Box::new(machine)).await?;
@@ -76,6 +76,14 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
     let leadership = consensus.leadership();
     let duties = Duties::start(doors.clone(), leadership, sessions, options.server, clock);
     Ok(Cluster { consensus, doors, duties: Arc::new(duties), waiters })
+}
+
+/// The limits, with fewer proposals under way than outcomes are remembered (law 6).
+///
+/// So no outcome is forgotten by count while its entry, or one stamped before it, is under way.
+fn below_dedup(limits: Limits) -> Limits {
+    let most = catalog::REQUESTS_KEPT / 2;
+    Limits { queue_entries: limits.queue_entries.min(most), ..limits }
 }
 
 impl Cluster {

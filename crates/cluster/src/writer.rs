@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::log::Log;
-use catalog::{Entry, format};
+use catalog::{Entry, Outcome, Refusal, format};
 use consensus::ProposeError;
 use model::{Index, RequestKey};
 use seams::{BoxFuture, Committed, Proposal, WriteError};
@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 /// How often a proposal whose answer was lost is repeated.
 ///
-/// All of it stays far below [`catalog::REQUEST_WINDOW`], within which a repetition is recognised.
+/// All of it stays far below [`catalog::REQUEST_WINDOW`], within which a repetition is recognised;
+/// if many other writes pushed its outcome out, the repetition is refused and told as unknown.
 const REPEATS: usize = 3;
 
 /// The writer of a server.
@@ -40,6 +41,9 @@ impl Writer {
                 Ok(applied) => {
                     let outcome = format::decode_outcome(&applied.response)
                         .map_err(|error| WriteError::Unknown(error.to_string()))?;
+                    if outcome == Outcome::Refused(Refusal::TooLateToKnow) {
+                        return Err(WriteError::Unknown(Refusal::TooLateToKnow.to_string()));
+                    }
                     return Ok(Committed { index: Index(applied.index), outcome });
                 }
                 Err(ProposeError::Unknown) if repeats < REPEATS => repeats += 1,

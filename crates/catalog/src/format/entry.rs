@@ -310,6 +310,7 @@ impl From<&Refusal> for wire::Refusal {
                     owner: owner.to_string(),
                 })
             }
+            Refusal::TooLateToKnow => RefusalKind::TooLateToKnow(true),
         };
         wire::Refusal { kind: Some(kind) }
     }
@@ -342,6 +343,7 @@ impl TryFrom<wire::Refusal> for Refusal {
             RefusalKind::OwnedByOther(owned) => {
                 Refusal::OwnedByOther { what: owned.what, owner: Owner::new(&owned.owner) }
             }
+            RefusalKind::TooLateToKnow(_) => Refusal::TooLateToKnow,
         })
     }
 }

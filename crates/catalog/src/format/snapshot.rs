@@ -24,6 +24,7 @@ pub fn write_snapshot(view: &View, out: &mut dyn io::Write) -> io::Result<()> {
         tables: Some((&state.tables).into()),
         history_limits: Some((&state.history.limits).into()),
         history_dropped: state.history.dropped.0,
+        requests_forgotten: state.requests.forgotten.map(|time| time.0),
     };
     frames.record(Table::Head, &head)?;
     for row in all_rows(state) {
@@ -170,6 +171,7 @@ impl Loader {
         self.state.tables = head.tables.unwrap_or_default().into();
         self.state.history.limits = head.history_limits.ok_or_else(|| missing("limits"))?.into();
         self.state.history.dropped = Index(head.history_dropped);
+        self.state.requests.forgotten = head.requests_forgotten.map(Timestamp);
         Ok(())
     }
 

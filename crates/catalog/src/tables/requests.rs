@@ -1,6 +1,13 @@
 //! What became of recent requests, so that a repetition is answered and not applied again (law 6).
 //!
-//! Bounded by log time and by count; the oldest goes first. Proposers give up long before that.
+//! Bounded by log time and by count; the oldest goes first. How far it forgot is kept: a repetition
+//! carries the bytes of the first try and so its stamp, and one whose stamp lies there is refused
+//! ([`Refusal::TooLateToKnow`](crate::Refusal::TooLateToKnow)) instead of applied a second time.
+//!
+//! A fresh entry does not lie there. The leader's clock never stamps below the state's time, so an
+//! outcome that is forgotten by age is a minute older; and to be forgotten by count,
+//! [`REQUESTS_KEPT`] others must have come after the stamp and before the entry, while fewer than
+//! half as many proposals may be under way. Were one ever hit, it is refused and nothing is lost.
 
 use crate::entry::Outcome;
 use imbl::OrdMap;
@@ -9,7 +16,7 @@ use model::{RequestKey, Timestamp};
 /// How long an outcome is remembered, in milliseconds of log time.
 pub const REQUEST_WINDOW: u64 = 60_000;
 
-/// How many outcomes are remembered at most.
+/// How many outcomes are remembered at most; more than proposals may be under way.
 pub const REQUESTS_KEPT: usize = 16_384;
 
 /// Recent outcomes by request.
@@ -17,12 +24,19 @@ pub const REQUESTS_KEPT: usize = 16_384;
 pub(crate) struct Requests {
     outcomes: OrdMap<RequestKey, (Timestamp, Outcome)>,
     order: OrdMap<(Timestamp, RequestKey), ()>,
+    /// The time of the newest outcome that was forgotten.
+    pub forgotten: Option<Timestamp>,
 }
 
 impl Requests {
     /// What became of a request, if it is remembered.
     pub fn outcome(&self, request: &RequestKey) -> Option<&Outcome> {
         self.outcomes.get(request).map(|(_, outcome)| outcome)
+    }
+
+    /// Whether an entry of this stamp may be one whose outcome was forgotten.
+    pub fn may_have_forgotten(&self, stamp: Timestamp) -> bool {
+        self.forgotten.is_some_and(|forgotten| stamp <= forgotten)
     }
 
     /// Remembers an outcome; the oldest goes where there are too many.
@@ -42,6 +56,7 @@ impl Requests {
             }
             self.order.remove(&(time, request));
             self.outcomes.remove(&request);
+            self.forgotten = self.forgotten.max(Some(time));
             forgotten += 1;
         }
         forgotten

@@ -2,8 +2,8 @@
 
 use crate::bytes::{load, save};
 use catalog::{
-    Claim, Command, Entry, KvCondition, KvRowKey, KvWrite, Outcome, REQUEST_WINDOW, REQUESTS_KEPT,
-    Refusal, Reply, View, apply,
+    Claim, Command, Entry, KvCondition, KvRowKey, KvWrite, Outcome, REFUSAL_TEXT, REQUEST_WINDOW,
+    REQUESTS_KEPT, Refusal, Reply, View, apply,
 };
 use model::{
     Author, Index, Instance, InstanceId, KvKey, Node, NodeName, Owner, RequestKey, Session, Tenant,
@@ -99,7 +99,38 @@ fn a_request_is_forgotten_after_the_window() {
     let within = step(&view, entry(10 + REQUEST_WINDOW - 1, 50, cas())).1;
     assert_eq!(within, Outcome::Done(vec![Reply::Done]));
     let after = step(&view, entry(10 + REQUEST_WINDOW, 50, cas())).1;
-    assert_eq!(after, Outcome::Done(vec![Reply::ConditionFailed]));
+    assert_eq!(
+        after,
+        Outcome::Done(vec![Reply::ConditionFailed]),
+        "another stamp is another write"
+    );
+}
+
+const TOO_LATE: Outcome = Outcome::Refused(Refusal::TooLateToKnow);
+
+#[test]
+fn a_repetition_of_what_was_forgotten_is_refused_and_changes_nothing() {
+    let delete =
+        |time, sequence, key| entry(time, sequence, Command::KvDelete(KvKey::new(key), None));
+    let cas = entry(10, 50, put(b"k", KvCondition::Unchanged(Index(0))));
+    let view = step(&prepared(), cas.clone()).0;
+    // Applied a second time, the write would undo this deletion.
+    let view = step(&view, delete(20, 51, b"k")).0;
+    let view = step(&view, delete(10 + REQUEST_WINDOW, 52, b"absent")).0;
+    let restored = View::default().replaced_by(load(&save(&view)).expect("read"));
+    for view in [view, restored] {
+        for _ in 0..2 {
+            let (after, again) = step(&view, cas.clone());
+            assert_eq!(again, TOO_LATE);
+            assert_eq!(after.tables(), view.tables());
+        }
+        let fresh = |stamp| step(&view, delete(stamp, 99, b"absent")).1;
+        assert_eq!(fresh(10), TOO_LATE, "as old as what was forgotten");
+        assert_eq!(fresh(11), Outcome::Done(vec![Reply::Done]));
+        let mut unnamed = delete(10, 0, b"absent");
+        unnamed.request = None;
+        assert_eq!(step(&view, unnamed).1, Outcome::Done(vec![Reply::Done]), "nobody repeats it");
+    }
 }
 
 #[test]
@@ -108,11 +139,35 @@ fn only_so_many_requests_are_kept() {
     let view = step(&prepared(), first.clone()).0;
     let filler = |n: usize| {
         let delete = Command::KvDelete(KvKey::new(b"absent"), None);
-        (Index(100 + n as u64), entry(10, 2_000_000 + n as u64, delete))
+        (Index(100 + n as u64), entry(11, 2_000_000 + n as u64, delete))
     };
     let full = apply(&view, (0..REQUESTS_KEPT - 1).map(filler)).view;
     assert_eq!(step(&full, first.clone()).1, Outcome::Done(vec![Reply::Done]), "still kept");
     let fuller = apply(&view, (0..REQUESTS_KEPT + 4).map(filler)).view;
     let forgotten = step(&fuller, first).1;
-    assert_eq!(forgotten, Outcome::Done(vec![Reply::ConditionFailed]), "the oldest goes first");
+    assert_eq!(forgotten, TOO_LATE, "the oldest goes first");
+}
+
+#[test]
+fn a_fresh_entry_is_never_taken_for_a_forgotten_one() {
+    // As many are under way as may be, and the first that was stamped is applied last.
+    const UNDER_WAY: usize = REQUESTS_KEPT / 2;
+    let fresh = (0..4 * UNDER_WAY).map(|n| {
+        let (block, place) = (n / UNDER_WAY, n % UNDER_WAY);
+        let stamp = 10 + ((block + 1) * UNDER_WAY - place) as u64 / 100;
+        let delete = Command::KvDelete(KvKey::new(b"absent"), None);
+        (Index(100 + n as u64), entry(stamp, n as u64, delete))
+    });
+    let applied = apply(&View::default(), fresh);
+    let refused = applied.outcomes.iter().filter(|outcome| **outcome == TOO_LATE).count();
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn what_is_remembered_of_a_refusal_is_short() {
+    let long = "x".repeat(1 << 20);
+    let nowhere = Instance { node: NodeName::new(long), ..Instance::default() };
+    let outcome = step(&prepared(), entry(10, 3, Command::PutInstance(Box::new(nowhere)))).1;
+    let short = NodeName::new("x".repeat(REFUSAL_TEXT));
+    assert_eq!(outcome, Outcome::Refused(Refusal::MissingNode(short)));
 }

@@ -5,7 +5,7 @@
 use crate::bytes::{load, save};
 use crate::samples::{self, commands, entry, outcomes};
 use catalog::format::{decode_entry, decode_outcome, encode_entry, encode_outcome};
-use catalog::{Claim, Command, Entry, KvCondition, KvWrite, View, apply};
+use catalog::{Claim, Command, Entry, KvCondition, KvWrite, REQUEST_WINDOW, View, apply};
 use model::{Check, CheckId, Index, InstanceId, KvKey, Node, NodeName, Session, Status, Timestamp};
 use std::fs;
 use std::path::PathBuf;
@@ -111,4 +111,18 @@ fn a_snapshot_keeps_its_bytes() {
         let rows = crate::bytes::table(&golden, table);
         assert!(!rows.is_empty(), "the golden snapshot has nothing in table {table}");
     }
+}
+
+#[test]
+fn a_snapshot_that_forgot_requests_keeps_its_bytes() {
+    let view = full_view();
+    let mut later = entry(vec![Command::KvDelete(KvKey::new(b"plain"), None)]);
+    later.time = Timestamp(view.time().0 + REQUEST_WINDOW);
+    later.request = None;
+    let view = apply(&view, [(Index(100), later)]).view;
+    let bytes = save(&view);
+    let golden = golden("snapshot-forgotten.bin", &bytes);
+    assert!(golden == bytes, "its bytes are no longer those that were committed");
+    assert_eq!(&load(&golden).expect("read"), view.state());
+    assert!(crate::bytes::table(&golden, 11).is_empty(), "every request was forgotten");
 }

@@ -105,7 +105,9 @@ impl Writer {
         if self.dice.one_in(12) && !self.sent.is_empty() {
             let which = self.sent.len() - 1 - self.dice.below(self.sent.len().min(10));
             let mut again = self.sent[which].0.clone();
-            again.time = Timestamp(self.time);
+            if self.dice.one_in(3) {
+                again.time = Timestamp(self.time);
+            }
             return again;
         }
         let late = if self.dice.one_in(20) { 5_000 } else { 0 };
@@ -282,6 +284,12 @@ impl Writer {
             self.add("dedup hit");
             return;
         }
+        if earlier.is_some_and(|(sent, _, _)| sent.time == entry.time) {
+            let too_late = Outcome::Refused(Refusal::TooLateToKnow);
+            assert_eq!(*outcome, too_late, "what was forgotten is not applied again");
+            self.add("too late to know");
+            return;
+        }
         if entry.request.is_some() {
             let request = entry.request;
             self.sent.retain(|(sent, _, _)| sent.request != request);
@@ -378,11 +386,12 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::SessionCheckCritical(_) => "session on a critical check",
         Refusal::InvalidSession(_) => "invalid session",
         Refusal::OwnedByOther { .. } => "owned by other",
+        Refusal::TooLateToKnow => "taken for forgotten",
     }
 }
 
 /// Everything that must come up in the logs that the laws are checked on.
-const ALL: [&str; 37] = [
+const ALL: [&str; 38] = [
     "PutNode Done",
     "EnsureNode Done",
     "PutInstance Done",
@@ -415,6 +424,7 @@ const ALL: [&str; 37] = [
     "session on a critical check",
     "invalid session",
     "owned by other",
+    "too late to know",
     "dedup hit",
     "history trimmed",
     "tombstones reaped",
@@ -433,4 +443,5 @@ fn logs_reach_every_command_reply_and_refusal() {
     let missing: Vec<_> = ALL.iter().filter(|name| !all.contains_key(**name)).collect();
     assert!(missing.is_empty(), "never came up: {missing:?}; did: {all:#?}");
     assert!(all["node renamed"] > 0);
+    assert!(!all.contains_key("taken for forgotten"), "a fresh entry was refused");
 }

@@ -211,5 +211,7 @@ pub fn outcomes() -> Vec<Outcome> {
         Refusal::OwnedByOther { what: "node n1".to_owned(), owner: Owner::leader() },
     ];
     let done = Outcome::Done(vec![Reply::Done, Reply::ConditionFailed, Reply::Done]);
-    refusals.into_iter().map(Outcome::Refused).chain([done, Outcome::Done(Vec::new())]).collect()
+    // New ones go to the end: each golden file is named by its place here.
+    let later = [done, Outcome::Done(Vec::new()), Outcome::Refused(Refusal::TooLateToKnow)];
+    refusals.into_iter().map(Outcome::Refused).chain(later).collect()
 }

@@ -19,6 +19,8 @@ struct LossyLog {
     losses: u64,
     /// Refuses everything after so many entries.
     stopped_after: u64,
+    /// Tells each entry after the first that the first was forgotten.
+    forgets: bool,
 }
 
 impl Log for LossyLog {
@@ -27,6 +29,10 @@ impl Log for LossyLog {
             return Box::pin(std::future::ready(Err(ProposeError::Stopped)));
         }
         let index = 1 + self.appended.fetch_add(1, Ordering::Relaxed);
+        if self.forgets && index > 1 {
+            let response = format::encode_outcome(&Outcome::Refused(Refusal::TooLateToKnow));
+            return Box::pin(std::future::ready(Ok(Applied { index, response })));
+        }
         let command = consensus::Command { index, bytes: command };
         let mut machine = self.machine.lock().expect("no test panics inside");
         let response = machine.apply(vec![command]).expect("the entry is readable").remove(0);
@@ -49,18 +55,23 @@ struct Bench {
 
 impl Bench {
     fn new(losses: u64) -> Bench {
-        Bench::stopping(losses, u64::MAX)
+        Bench::with(losses, u64::MAX, false)
     }
 
-    fn stopping(losses: u64, stopped_after: u64) -> Bench {
+    fn with(losses: u64, stopped_after: u64, forgets: bool) -> Bench {
         let published = Arc::new(Published {
             view: ArcSwap::from_pointee(View::default()),
             projections: Vec::new(),
             waiters: Waiters::default(),
         });
         let machine = Mutex::new(Machine { published: Arc::clone(&published) });
-        let log =
-            Arc::new(LossyLog { machine, appended: AtomicU64::new(0), losses, stopped_after });
+        let log = Arc::new(LossyLog {
+            machine,
+            appended: AtomicU64::new(0),
+            losses,
+            stopped_after,
+            forgets,
+        });
         Bench {
             writer: Writer::new(
                 Arc::clone(&log) as Arc<dyn Log>,
@@ -168,9 +179,17 @@ async fn an_answer_that_stays_lost_is_told_as_unknown() {
 
 #[tokio::test]
 async fn a_refusal_after_a_lost_answer_does_not_claim_that_nothing_changed() {
-    let bench = Bench::stopping(5, 1);
+    let bench = Bench::with(5, 1, false);
     let lost = bench.write(vec![put("a", KvCondition::Always)]).await;
     assert!(matches!(lost, Err(WriteError::Unknown(_))), "{lost:?}");
     let refused = bench.write(vec![put("b", KvCondition::Always)]).await;
     assert_eq!(refused, Err(WriteError::Stopped));
+}
+
+#[tokio::test]
+async fn a_repetition_whose_first_outcome_was_forgotten_is_told_as_unknown() {
+    let bench = Bench::with(5, u64::MAX, true);
+    let forgotten = bench.write(vec![put("a", KvCondition::Always)]).await;
+    let text = Refusal::TooLateToKnow.to_string();
+    assert_eq!(forgotten, Err(WriteError::Unknown(text)));
 }

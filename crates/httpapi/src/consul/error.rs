@@ -225,7 +225,7 @@ fn refusal_text(refusal: &Refusal) -> String {
         Refusal::SessionWithoutCheck(check) => format!("Missing check '{check}' registration"),
         Refusal::SessionCheckCritical(check) => format!("Check '{check}' is in critical state"),
         Refusal::InvalidSession(id) => format!("invalid session \"{id}\""),
-        Refusal::OwnedByOther { .. } => refusal.to_string(),
+        Refusal::OwnedByOther { .. } | Refusal::TooLateToKnow => refusal.to_string(),
     }
 }
 
@@ -267,6 +267,11 @@ mod tests {
             refused("apply failed: ", Refusal::SessionCheckCritical(CheckId::from("c"))),
             500,
             "apply failed: Check 'c' is in critical state",
+        );
+        check(
+            refused("", Refusal::TooLateToKnow),
+            500,
+            "whether this request was applied is not known any more; read before repeating it",
         );
         check(
             refused(

@@ -163,7 +163,7 @@ pub(in crate::format) struct Replies {
 
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::format) struct Refusal {
-    #[prost(oneof = "RefusalKind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "RefusalKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: Option<RefusalKind>,
 }
 
@@ -185,6 +185,8 @@ pub(in crate::format) enum RefusalKind {
     InvalidSession(Vec<u8>),
     #[prost(message, tag = "8")]
     OwnedByOther(OwnedByOther),
+    #[prost(bool, tag = "9")]
+    TooLateToKnow(bool),
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -17,6 +17,9 @@ pub(in crate::format) struct Head {
     pub history_limits: Option<HistoryLimits>,
     #[prost(uint64, tag = "5")]
     pub history_dropped: u64,
+    /// The time of the newest request outcome that was forgotten.
+    #[prost(uint64, optional, tag = "6")]
+    pub requests_forgotten: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]

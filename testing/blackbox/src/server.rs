@@ -151,14 +151,13 @@ impl Launch {
     pub fn listen(&self) -> Result<Server> {
         let mut process = self.spawn()?;
         let found =
-            until("the line with its ports", SOON, || match Listening::read(&process.said()) {
+            until("the line with its ports", START, || match Listening::read(&process.said()) {
                 Ok(ports) => Ok(Ok(ports)),
                 Err(nothing) => process.ended()?.map(|status| Err(Died(status))).ok_or(nothing),
             });
         let found = found.and_then(|ports| Ok(ports?));
         let ports = found.with_context(|| {
-            let used = process.processor_ticks().unwrap_or_default();
-            format!("it used {used} ticks of the processor and said:\n{}", process.said())
+            format!("its threads:\n{}it said:\n{}", process.threads(), process.said())
         })?;
         Ok(Server { http: ports.http, dns: ports.dns, process })
     }
@@ -269,12 +268,18 @@ impl Process {
         Ok(status)
     }
 
-    /// How long it has run on a processor, in hundredths of a second.
-    pub fn processor_ticks(&self) -> Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let ticks = fields.get(11..13).context("no times in stat")?;
-        ticks.iter().map(|t| Ok(t.parse::<u64>()?)).sum()
+    /// Each thread's name, state, and times on the processor, to tell one that hangs from one that is starved.
+    fn threads(&self) -> String {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten();
+        let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).ok();
+        let stats = tasks.flatten().filter_map(stat);
+        let lines = stats.filter_map(|stat| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+            let fields: Vec<&str> = rest.split(' ').collect();
+            let (state, user, system) = (fields.first()?, fields.get(11)?, fields.get(12)?);
+            Some(format!("  {name}: {state}, {user} and {system} ticks in user and system mode\n"))
+        });
+        lines.collect()
     }
 
     /// A figure of `/proc/PID/status` in KiB, such as `VmRSS`.

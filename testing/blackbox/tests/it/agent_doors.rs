@@ -1,7 +1,7 @@
 //! A service registered with the agent by `curl` is found by HTTP and by `dig` exactly while it is healthy.
 
 use anyhow::{Result, ensure};
-use blackbox::server::Server;
+use blackbox::server::{Launch, Server};
 use blackbox::tools::curl;
 use blackbox::wait::{SOON, until};
 use blackbox::web::Web;
@@ -198,5 +198,35 @@ fn refusals_of_the_agent_are_worded_as_consul_words_them(server: &Server) -> Res
     }
     let services = server.client().get_json("/v1/agent/services")?;
     ensure!(services == json!({}), "a refused registration left something: {services}");
+    Ok(())
+}
+
+/// A pass over everything runs once a minute, and when the agent starts.
+#[test]
+fn what_the_agent_owns_comes_back_and_what_it_does_not_own_stays() -> Result<()> {
+    let launch = Launch::durable();
+    let mut server = launch.start()?;
+    server.client().put_ok("/v1/agent/service/register", r#"{"Name":"web","Port":1}"#)?;
+    let service = |name: &str, port: u16| {
+        let service = json!({ "ID": name, "Service": name, "Port": port });
+        json!({ "Node": "n1", "SkipNodeUpdate": true, "Service": service })
+    };
+    server.client().put_ok("/v1/catalog/register", service("foreign", 2).to_string())?;
+    let taken = service("web", 9);
+    let removed = json!({ "Node": "n1", "ServiceID": "web" });
+    for (door, body) in [("register", taken), ("deregister", removed)] {
+        server.client().put_ok(&format!("/v1/catalog/{door}"), body.to_string())?;
+        server.stop()?;
+        server = launch.start()?;
+        until(&format!("web as its agent has it, after {door}"), SOON, || {
+            let rows = server.client().get_json("/v1/catalog/service/web")?;
+            ensure!(rows[0]["ServicePort"] == 1, "{rows}");
+            Ok(())
+        })?;
+    }
+    let rows = server.client().get_json("/v1/catalog/service/foreign")?;
+    ensure!(rows[0]["ServicePort"] == 2, "the agent removed what it does not own: {rows}");
+    let own = server.client().get_json("/v1/agent/services")?;
+    ensure!(own["foreign"].is_null(), "the agent took what it does not own: {own}");
     Ok(())
 }

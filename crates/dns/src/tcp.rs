@@ -69,11 +69,20 @@ impl Acceptor {
         let mut reader = BufReader::with_capacity(2048, reader);
         let mut writer = BufWriter::with_capacity(4096, writer);
         let mut packet = Vec::new();
-        while self.in_time(receive(&mut reader, &mut packet)).await? {
+        loop {
+            // Who sent several questions at once gets several answers at once; nobody waits for an
+            // answer until the next question is whole.
+            if !holds_message(reader.buffer()) {
+                self.in_time(writer.flush()).await?;
+            }
+            if !self.in_time(receive(&mut reader, &mut packet)).await? {
+                return Ok(());
+            }
             let answered = match self.slow.try_answer(Channel::Tcp, &packet) {
                 Ok(answered) => answered,
                 Err(reason) => {
                     self.tally.count(reason);
+                    self.in_time(writer.flush()).await?;
                     self.slow.answer(Channel::Tcp, &packet).await
                 }
             };
@@ -83,16 +92,12 @@ impl Acceptor {
             };
             self.tally.answered(&reply);
             let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
-            let more = !reader.buffer().is_empty();
             self.in_time(async {
                 writer.write_all(&length.to_be_bytes()).await?;
-                writer.write_all(&answer).await?;
-                // Who sent several questions at once gets several answers at once.
-                if more { Ok(()) } else { writer.flush().await }
+                writer.write_all(&answer).await
             })
             .await?;
         }
-        self.in_time(writer.flush()).await
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
@@ -101,6 +106,13 @@ impl Acceptor {
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
+}
+
+/// Whether a whole message is there to be taken.
+fn holds_message(buffer: &[u8]) -> bool {
+    buffer
+        .split_first_chunk::<2>()
+        .is_some_and(|(length, message)| message.len() >= usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Reads one message; false at the end of the stream.

@@ -182,6 +182,22 @@ fn questions_over_tcp_may_be_pipelined() {
 }
 
 #[test]
+fn an_answer_over_tcp_does_not_wait_for_the_next_question() {
+    let limits = Limits { tcp_idle: Duration::from_secs(60), ..Limits::default() };
+    let world = small_world(Config { limits, ..Config::default() });
+    let readers = own(&world);
+    let running = serve(world, readers);
+    let question = framed(&ask("web.service.consul", "A"));
+    let mut odd = question.clone();
+    odd[4] |= 0x80;
+    for after in [&question[..1], &question[..20], &odd] {
+        let mut stream = running.connect();
+        stream.write_all(&[&question, after].concat()).expect("sent");
+        assert!(take(&mut stream).is_some(), "nothing came before {} bytes", after.len());
+    }
+}
+
+#[test]
 fn tcp_connections_are_bounded_in_number_time_and_size() {
     let limits =
         Limits { tcp_connections: 2, tcp_idle: Duration::from_millis(200), ..Limits::default() };

@@ -15,12 +15,14 @@ impl Answer<'_, '_, '_> {
         let mut nodes = false;
         for pointer in picture.pointers(ip) {
             let fits = match pointer {
-                Pointer::Node(node) => {
-                    nodes = true;
-                    picture
-                        .node(node.as_str().as_bytes())
-                        .is_none_or(|node| self.put_pointer(&[&node.target]))
-                }
+                Pointer::Node(node) => match picture.node(node.as_str().as_bytes()) {
+                    Some(node) if !node.target.is_empty() => {
+                        nodes = true;
+                        self.put_pointer(&[&node.target])
+                    }
+                    // Its name is none that DNS can carry.
+                    _ => true,
+                },
                 Pointer::Service(_) if nodes => break,
                 Pointer::Service(service) => self.put_service_pointer(service.as_str()),
             };

@@ -5,6 +5,7 @@ mod ask;
 mod changes;
 mod dialogue;
 mod hostile;
+mod odd_names;
 mod sockets;
 mod stories;
 mod world;

@@ -1,0 +1,50 @@
+//! Names and addresses that the catalog takes and DNS cannot carry: they spoil nobody's answer.
+
+use crate::ask::{ask, read};
+use crate::world::World;
+use dns::{Channel, Config, Fate, Responder};
+use serde_json::Value;
+
+fn answer(world: &World, name: &str, qtype: &str) -> Value {
+    answer_to(world, name, &ask(name, qtype))
+}
+
+fn answer_to(world: &World, name: &str, packet: &[u8]) -> Value {
+    let mut responder = Responder::new(&world.config, &world.table).expect("a domain");
+    let mut out = vec![0; 65_535];
+    match responder.round().answer(Channel::Tcp, packet, &mut out) {
+        // Reading fails on any name that is too long or broken.
+        Fate::Reply(reply) => read(&out[..reply.length]),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// The data of a section's records, in order.
+fn data(answer: &Value, section: &str) -> Vec<String> {
+    let records = answer[section].as_array().expect("records").iter();
+    let mut data: Vec<String> =
+        records.map(|record| record["rdata"].as_str().expect("text").to_owned()).collect();
+    data.sort();
+    data
+}
+
+#[track_caller]
+fn check(world: &World, name: &str, qtype: &str, expected: &[&str]) {
+    assert_eq!(data(&answer(world, name, qtype), "answer"), expected, "{name} {qtype}");
+}
+
+#[test]
+fn a_reverse_look_up_never_names_the_bare_domain() {
+    let world = World::new(Config::default());
+    world.lines(
+        "node a..b 10.0.0.1 | node n2 10.0.0.2 | node c..d 10.0.0.2
+         web w a..b:80 address=10.0.0.9 | web v n2:80 address=10.0.0.1",
+    );
+    let none = answer(&world, "9.9.9.10.in-addr.arpa", "PTR");
+    assert_eq!(none["rcode"], "NXDOMAIN");
+    check(&world, "2.0.0.10.in-addr.arpa", "PTR", &["n2.node.dc1.consul."]);
+    // A node that has no name leaves the address to the services on it.
+    check(&world, "1.0.0.10.in-addr.arpa", "PTR", &["web.service.dc1.consul."]);
+    world.lines("gone n2 v");
+    assert_eq!(answer(&world, "1.0.0.10.in-addr.arpa", "PTR")["rcode"], "NXDOMAIN");
+}

@@ -1,5 +1,6 @@
 //! Services: addresses, or SRV records with their glue.
 
+use super::hosts::Trail;
 use super::{Answer, Detour, Reply};
 use crate::encoded::{Chunk, Family, NodeFacts, Row, ServiceRow, Target};
 use crate::pick::{Accepted, Want};
@@ -193,7 +194,7 @@ impl<'a> Answer<'a, '_, '_> {
         let domain = self.domain_at();
         let at = accepted.target_at;
         if let Target::Host(host) = &row.target {
-            return self.put_target(Section::Additional, host, at, 3);
+            return self.put_target(Section::Additional, at, Trail::new(host));
         }
         let (Some(ip), data) = (row.any(), chunk.srv_data(row)) else { return };
         let owner = Owner::Earlier { at, copy: &data[6..], suffix: Some(domain) };

@@ -15,6 +15,7 @@ pub struct Name {
     labels: u8,
     /// Length on the wire, the root label included.
     length: u8,
+    has_dotted_label: bool,
 }
 
 /// Why bytes are not a plain name.
@@ -31,7 +32,13 @@ pub enum NameError {
 impl Name {
     /// Reads an uncompressed name at the start of `wire`.
     pub fn parse(wire: &[u8]) -> Result<Name, NameError> {
-        let mut name = Name { text: [0; MAX_NAME], starts: [0; 129], labels: 0, length: 0 };
+        let mut name = Name {
+            text: [0; MAX_NAME],
+            starts: [0; 129],
+            labels: 0,
+            length: 0,
+            has_dotted_label: false,
+        };
         let mut at = 0;
         loop {
             let length = *wire.get(at).ok_or(NameError::Malformed)?;
@@ -49,6 +56,7 @@ impl Name {
             name.text[at] = b'.';
             for (to, from) in name.text[at + 1..end].iter_mut().zip(&wire[at + 1..end]) {
                 *to = from.to_ascii_lowercase();
+                name.has_dotted_label |= *from == b'.';
             }
             // 254 bytes hold at most 127 labels, so that the index and the casts fit.
             name.starts[usize::from(name.labels)] = (at + 1) as u8;
@@ -68,6 +76,11 @@ impl Name {
     /// Length on the wire, the root label included.
     pub fn wire_length(&self) -> usize {
         usize::from(self.length)
+    }
+
+    /// Whether a label holds a dot, so that [`Name::joined`] reads as more labels than there are.
+    pub fn has_dotted_label(&self) -> bool {
+        self.has_dotted_label
     }
 
     /// Label `index` from the left.
@@ -178,6 +191,8 @@ mod tests {
         assert_eq!(name.before_suffix(b"consul", 1), Some(4));
         assert_eq!(name.before_suffix(b"service.consul", 2), Some(3));
         assert_eq!(name.before_suffix(b"onsul", 1), None);
+        let dotted = Name::parse(b"\x05b.web\x06consul\0").expect("plain");
+        assert_eq!((name.has_dotted_label(), dotted.has_dotted_label()), (false, true));
     }
 
     #[test]

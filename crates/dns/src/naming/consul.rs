@@ -9,6 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Reads the first `before` labels of `name`, those left of the domain.
 pub(crate) fn parse(name: &Name, before: usize, qtype: u16) -> Lookup<'_> {
+    // `[a.b]` is not `[a][b]`, and nothing that is registered has such a label.
+    if name.has_dotted_label() {
+        return Lookup::Nothing;
+    }
     for at in (0..before).rev() {
         let label = name.label(at);
         let entity = match label {

@@ -48,3 +48,28 @@ fn a_reverse_look_up_never_names_the_bare_domain() {
     world.lines("gone n2 v");
     assert_eq!(answer(&world, "1.0.0.10.in-addr.arpa", "PTR")["rcode"], "NXDOMAIN");
 }
+
+#[test]
+fn a_dot_within_a_label_does_not_divide_it() {
+    let world = World::new(Config::default());
+    world.lines("node a.b 10.0.0.1 | web w a.b:80 tags=x.y");
+    let typed = |labels: &[&str]| {
+        let mut packet = ask("", "A");
+        let end = packet.split_off(13);
+        packet.truncate(12);
+        for label in labels {
+            packet.push(label.len() as u8);
+            packet.extend_from_slice(label.as_bytes());
+        }
+        [&packet, &[0][..], &end].concat()
+    };
+    for (labels, rcode) in [
+        (&["x", "y", "web", "service", "consul"][..], "NOERROR"),
+        (&["x.y", "web", "service", "consul"], "NXDOMAIN"),
+        (&["a", "b", "node", "consul"], "NOERROR"),
+        (&["a.b", "node", "consul"], "NXDOMAIN"),
+        (&["web.service", "consul"], "NXDOMAIN"),
+    ] {
+        assert_eq!(answer_to(&world, "a name", &typed(labels))["rcode"], rcode, "{labels:?}");
+    }
+}

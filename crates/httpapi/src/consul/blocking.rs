@@ -97,7 +97,7 @@ pub enum Family {
 }
 
 /// How often in a row something may be found missing and be obtained.
-const MOST_HOLDS: usize = 8;
+pub const MOST_HOLDS: usize = 8;
 
 /// Answers a read, waiting if that is asked.
 pub async fn answer(call: &Call, door: &ReadDoor) -> Answer {

@@ -2,16 +2,17 @@
 //!
 //! Source: `consul-http.md` §7; stories 11 and 42.
 
-use super::blocking::{Body, Found, Scene};
+use super::blocking::{Body, Found, MOST_HOLDS, Scene};
 use super::error::{Problem, Stop};
 use super::json::{Place, float, members};
 use super::shapes::SessionShape;
 use crate::answer::{Answer, json};
 use crate::call::Call;
-use catalog::{Command, Watch};
+use catalog::{Command, NotHeld, Watch};
 use lang::duration;
 use lang::json::Json;
 use model::{Behavior, CheckId, Nanos, NodeName, Row, ServiceCheck, Session, SessionId, Text};
+use seams::{Consistency, Doors};
 use serde_json::json as value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -194,19 +195,30 @@ fn named(call: &Call) -> Result<String, Problem> {
     }
 }
 
-/// `PUT destroy/:id`; true also where there is none.
+/// The node of a session in a current view; what is not held here is obtained first, since nobody's
+/// right can be asked for a row that is not seen.
+async fn node_of(call: &Call, doors: &Doors, id: SessionId) -> Result<Option<NodeName>, Problem> {
+    let tenant = call.authorizer().tenant();
+    let mut view = doors.reader.current(Consistency::Default).await?;
+    for _ in 0..MOST_HOLDS {
+        let missing = match view.session(tenant, id) {
+            Ok(found) => return Ok(found.value.map(|row| row.node.clone())),
+            Err(NotHeld(interest)) => interest,
+        };
+        view = doors.reader.hold(missing, call.context.settings.hold_limit).await?;
+    }
+    Err(Problem::invalid("the session could not be read"))
+}
+
+/// `PUT destroy/:id`; true also where there is none, and then nothing is written.
 pub async fn destroy(call: Call) -> Result<Answer, Problem> {
     let id = named(&call)?;
     let doors = call.doors()?;
-    let view = doors.reader.view();
-    let authorizer = view.authorizer(&call.token);
     let Ok(id) = id.parse::<SessionId>() else { return Ok(Answer::json(&true)) };
-    // A session that is not held here is the writer's to find.
-    let row = view.session(authorizer.tenant(), id).ok().and_then(|found| found.value);
-    if let Some(row) = row {
-        let node = row.node.as_str();
-        Problem::unless(authorizer.session_write(node), "session:write", node)?;
-    }
+    let Some(node) = node_of(&call, &doors, id).await? else { return Ok(Answer::json(&true)) };
+    let authorizer = doors.reader.view().authorizer(&call.token);
+    let node = node.as_str();
+    Problem::unless(authorizer.session_write(node), "session:write", node)?;
     call.write(&doors, &authorizer, vec![Command::DestroySession(id)], "").await?;
     Ok(Answer::json(&true))
 }
@@ -215,16 +227,12 @@ pub async fn destroy(call: Call) -> Result<Answer, Problem> {
 pub async fn renew(call: Call) -> Result<Answer, Problem> {
     let text = named(&call)?;
     let doors = call.doors()?;
-    let view = doors.reader.view();
-    let authorizer = view.authorizer(&call.token);
     let absent = || Problem::Absent(format!("Session id '{text}' not found"));
     let id = text.parse::<SessionId>().map_err(|_| absent())?;
-    if let Ok(found) = view.session(authorizer.tenant(), id)
-        && let Some(row) = found.value
-    {
-        let node = row.node.as_str();
-        Problem::unless(authorizer.session_write(node), "session:write", node)?;
-    }
+    let node = node_of(&call, &doors, id).await?.ok_or_else(absent)?;
+    let authorizer = doors.reader.view().authorizer(&call.token);
+    let node = node.as_str();
+    Problem::unless(authorizer.session_write(node), "session:write", node)?;
     match doors.sessions.renew(id).await? {
         Some(row) => Ok(Answer::json(&[SessionShape(&row)])),
         None => Err(absent()),

@@ -122,3 +122,20 @@ async fn only_a_token_is_told_that_rows_were_left_out() {
     let reply = face.get("/v1/catalog/nodes?token=t").await;
     assert_eq!(reply.header(header), Some("true"));
 }
+
+#[tokio::test]
+async fn a_session_that_is_not_held_here_is_obtained_before_its_right_is_asked() {
+    let face = denying();
+    for verb in ["destroy", "renew"] {
+        face.catalog.hold_nothing();
+        let reply = face.put(&format!("/v1/session/{verb}/{SESSION}"), "").await;
+        assert_eq!(reply.status, 403, "{verb}: {}", reply.body);
+    }
+    let index = seams::Reader::view(&*face.catalog).index();
+    let nobody = Uuid::from_u128(8);
+    let reply = face.put(&format!("/v1/session/destroy/{nobody}"), "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "true"));
+    assert_eq!(face.put(&format!("/v1/session/renew/{nobody}"), "").await.status, 404);
+    let now = seams::Reader::view(&*face.catalog).index();
+    assert_eq!(now, index, "nothing is written for what is not there");
+}

@@ -1,7 +1,7 @@
 //! The zone as the answer path wants it: names taken apart, numbers in wire form.
 
 use crate::config::{Config, seconds};
-use dnswire::Name;
+use dnswire::{MAX_NAME, Name};
 
 /// What an answer needs of the settings.
 #[derive(Debug)]
@@ -56,9 +56,9 @@ pub(crate) struct Suffix {
     pub is_primary: bool,
 }
 
-/// A domain that is no domain name.
+/// A domain that is no domain name, or so long that no address has a name in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a domain name")]
+#[error("`{0}` is not a domain name, or too long to name addresses in it")]
 pub struct BadDomain(pub String);
 
 impl Zone {
@@ -66,10 +66,10 @@ impl Zone {
         config: &Config,
         others: impl Iterator<Item = &'d str>,
     ) -> Result<Zone, BadDomain> {
-        let (domain, apex) = parse(&config.domain, true)?;
+        let (domain, apex) = parse(config, &config.domain, true)?;
         let mut apexes = vec![apex];
         if let Some(alt) = config.alt_domain.as_deref().filter(|alt| !alt.is_empty()) {
-            apexes.push(parse(alt, false)?.1);
+            apexes.push(parse(config, alt, false)?.1);
         }
         apexes.sort_by_key(|apex| std::cmp::Reverse(apex.labels));
         let soa = config.soa;
@@ -118,9 +118,11 @@ impl Zone {
     }
 }
 
-fn parse(domain: &str, is_primary: bool) -> Result<(Box<[u8]>, Apex), BadDomain> {
+fn parse(config: &Config, domain: &str, is_primary: bool) -> Result<(Box<[u8]>, Apex), BadDomain> {
     let mut wire = Vec::new();
-    if !dnswire::to_wire(domain.as_bytes(), &mut wire) {
+    // The longest name that is ours alone, `HEX.addr.DC`; with it all that the SOA names fit, too.
+    let longest = 33 + 5 + 1 + config.datacenter.len();
+    if !dnswire::to_wire(domain.as_bytes(), &mut wire) || wire.len() + longest > MAX_NAME {
         return Err(BadDomain(domain.to_owned()));
     }
     let name = Name::parse(&wire).map_err(|_| BadDomain(domain.to_owned()))?;
@@ -162,7 +164,10 @@ mod tests {
 
     #[test]
     fn a_domain_must_be_a_name() {
-        for bad in ["", ".", "a..b"] {
+        let (long, longer) = ("d.".repeat(106), "d.".repeat(107));
+        let fits = Config { domain: long, ..Config::default() };
+        assert!(Zone::new(&fits, [].into_iter()).is_ok());
+        for bad in ["", ".", "a..b", &longer] {
             let config = Config { domain: bad.to_owned(), ..Config::default() };
             assert_eq!(
                 Zone::new(&config, [].into_iter()).map(|_| ()),

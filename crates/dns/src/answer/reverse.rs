@@ -43,6 +43,10 @@ impl Answer<'_, '_, '_> {
             return true;
         }
         let datacenter = &self.context.picture.datacenter;
+        let length = 1 + service.len() + 8 + 1 + datacenter.len() + self.context.zone.domain.len();
+        if length > dnswire::MAX_NAME {
+            return true;
+        }
         let (length, dc_length) = ([service.len() as u8], [datacenter.len() as u8]);
         self.put_pointer(&[&length, service.as_bytes(), b"\x07service", &dc_length, datacenter])
     }

@@ -68,7 +68,8 @@ fn whole_name(dotted: &str) -> Option<Box<[u8]>> {
 pub(crate) struct NodeFacts {
     /// Its folded name: the order of a service's rows.
     pub key: Folded,
-    /// The labels `NAME.node.DC`, without the domain; empty where the name cannot be a label.
+    /// The labels `NAME.node.DC`, without the domain; empty where the name is no run of labels, or
+    /// too long with the domain after it.
     pub target: Box<[u8]>,
     /// Whether the name has only letters, digits and hyphens: what an NS record may name.
     pub is_safe: bool,
@@ -81,12 +82,13 @@ pub(crate) struct NodeFacts {
 }
 
 impl NodeFacts {
-    pub fn new(key: &NodeKey, node: &Node, datacenter: &str) -> NodeFacts {
+    /// A node of `datacenter`, under a domain that takes `domain` bytes on the wire.
+    pub fn new(key: &NodeKey, node: &Node, datacenter: &str, domain: usize) -> NodeFacts {
         let lan = |tag| node.tagged_addresses.as_ref().and_then(|tagged| tagged.get(tag));
         let (lan_ipv4, lan_ipv6) = (lan("lan_ipv4"), lan("lan_ipv6"));
         let addresses =
             Addresses::new(&node.address, lan_ipv4.map(Text::as_str), lan_ipv6.map(Text::as_str));
-        let target = labels(&[node.name.as_str(), "node", datacenter]);
+        let target = labels(&[node.name.as_str(), "node", datacenter], domain);
         let is_own = addresses.any.is_some() && addresses.any == node.address.parse().ok();
         let name = node.name.as_str();
         let safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -114,13 +116,17 @@ impl NodeFacts {
     }
 }
 
-/// Dotted parts as labels without a root; empty when they are no labels.
-pub(crate) fn labels(parts: &[&str]) -> Box<[u8]> {
+/// Dotted parts as labels without a root; empty when they are no labels, or longer than a name may
+/// be with `rest` bytes beside them.
+pub(crate) fn labels(parts: &[&str], rest: usize) -> Box<[u8]> {
     let mut wire = Vec::new();
     if !dnswire::to_wire(parts.join(".").as_bytes(), &mut wire) {
         return Box::default();
     }
     wire.pop();
+    if wire.len() + rest > dnswire::MAX_NAME {
+        return Box::default();
+    }
     wire.into()
 }
 
@@ -181,7 +187,7 @@ mod tests {
                 .into();
         let node = Node { name: "n".into(), meta: Some(meta), ..Node::default() };
         let key = NodeKey::new(model::Tenant::DEFAULT, &node.name);
-        let facts = NodeFacts::new(&key, &node, "dc1");
+        let facts = NodeFacts::new(&key, &node, "dc1", 8);
         let texts: Vec<&[u8]> = facts.texts().collect();
         assert_eq!(texts.iter().map(|text| text.len()).collect::<Vec<_>>(), [304, 1]);
         assert_eq!((texts[0][0], texts[0][256], texts[1][0]), (255, 47, 0));

@@ -54,6 +54,10 @@ pub(crate) enum Pointer {
 pub(crate) struct Encoder {
     config: Config,
     datacenter: String,
+    /// What the longer name of the zone takes on the wire.
+    domain: usize,
+    /// The labels `addr.DC`.
+    addr: Box<[u8]>,
     hasher: RandomState,
 }
 
@@ -87,7 +91,14 @@ fn lower(name: &Folded) -> Box<[u8]> {
 impl Encoder {
     pub fn new(config: &Config, datacenter: &str) -> Encoder {
         let (config, datacenter) = (config.clone(), datacenter.to_owned());
-        Encoder { config, datacenter, hasher: RandomState::default() }
+        let wire = |domain: &str| domain.trim_end_matches('.').len() + 2;
+        let domain = wire(&config.domain).max(config.alt_domain.as_deref().map_or(0, wire));
+        let addr = labels(&["addr", &datacenter], domain);
+        Encoder { config, datacenter, domain, addr, hasher: RandomState::default() }
+    }
+
+    fn facts(&self, key: &NodeKey, node: &Node) -> NodeFacts {
+        NodeFacts::new(key, node, &self.datacenter, self.domain)
     }
 
     /// A picture that holds nothing.
@@ -211,7 +222,7 @@ impl Encoder {
         };
         let facts = match &before {
             Some(entry) if Arc::ptr_eq(&entry.source, row) => Arc::clone(&entry.facts),
-            _ => Arc::new(NodeFacts::new(key, row, &self.datacenter)),
+            _ => Arc::new(self.facts(key, row)),
         };
         let mut services = BTreeSet::new();
         for instance in source.view.instances_on(key).unwrap_or_default() {
@@ -237,7 +248,7 @@ impl Encoder {
         let instances = source.view.instances_on(key).unwrap_or_default();
         let services: BTreeSet<Folded> =
             instances.iter().map(|instance| instance.service.fold()).collect();
-        let facts = Arc::new(NodeFacts::new(key, row, &self.datacenter));
+        let facts = Arc::new(self.facts(key, row));
         picture.put_node(Arc::clone(row), facts, services.into_iter().collect());
     }
 
@@ -259,7 +270,7 @@ impl Encoder {
                 let known = picture.nodes.get(key.node.as_str().as_bytes());
                 match known.filter(|entry| Arc::ptr_eq(&entry.source, node)) {
                     Some(entry) => Arc::clone(&entry.facts),
-                    None => Arc::new(NodeFacts::new(&key, node, &self.datacenter)),
+                    None => Arc::new(self.facts(&key, node)),
                 }
             });
             drafts.extend(self.instance(source, facts, instance));
@@ -355,7 +366,7 @@ impl Encoder {
             (Target::Address, Some(ip)) => {
                 let mut label = [0; 33];
                 data.extend_from_slice(crate::naming::consul::address_label(ip, &mut label));
-                data.extend_from_slice(&labels(&["addr", &self.datacenter]));
+                data.extend_from_slice(&self.addr);
             }
             (Target::Host(host), _) => data.extend_from_slice(host),
             (Target::Nothing | Target::Address, _) => {}

@@ -34,6 +34,34 @@ fn check(world: &World, name: &str, qtype: &str, expected: &[&str]) {
 }
 
 #[test]
+fn a_node_whose_name_is_too_long_with_its_domain_is_named_by_its_address() {
+    let domain = "a-rather-long-domain.example";
+    let config = Config { alt_domain: Some(domain.to_owned()), ..Config::default() };
+    let world = World::new(config);
+    let label = "x".repeat(60);
+    let long = [&label[..]; 4].join(".");
+    // Fits under `consul`, not under the other name of the zone.
+    let nearly = [&label[..], &label, &label, &"x".repeat(40)].join(".");
+    world.lines(&format!(
+        "node n1 10.0.0.1 | node {long} 10.0.0.2 | node {nearly} 10.0.0.3
+         consul c1 n1:8300 | consul c2 {long}:8300 | web w1 n1:80 | web w2 {long}:80
+         web w3 {nearly}:80"
+    ));
+    for suffix in ["consul", domain] {
+        let srv = answer(&world, &format!("web.service.{suffix}"), "SRV");
+        let expected = [
+            format!("1 1 80 0a000002.addr.dc1.{suffix}."),
+            format!("1 1 80 0a000003.addr.dc1.{suffix}."),
+            format!("1 1 80 n1.node.dc1.{suffix}."),
+        ];
+        assert_eq!(data(&srv, "answer"), expected);
+        assert_eq!(data(&srv, "additional"), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        check(&world, suffix, "NS", &[&format!("n1.node.dc1.{suffix}.")]);
+    }
+    check(&world, "2.0.0.10.in-addr.arpa", "PTR", &[]);
+}
+
+#[test]
 fn a_reverse_look_up_never_names_the_bare_domain() {
     let world = World::new(Config::default());
     world.lines(
@@ -47,6 +75,19 @@ fn a_reverse_look_up_never_names_the_bare_domain() {
     check(&world, "1.0.0.10.in-addr.arpa", "PTR", &["web.service.dc1.consul."]);
     world.lines("gone n2 v");
     assert_eq!(answer(&world, "1.0.0.10.in-addr.arpa", "PTR")["rcode"], "NXDOMAIN");
+}
+
+#[test]
+fn a_service_whose_name_is_too_long_with_its_domain_is_no_pointer() {
+    let label = "d".repeat(63);
+    let domain = [&label[..], &label, &"d".repeat(52)].join(".");
+    let world = World::new(Config { domain: domain.clone(), ..Config::default() });
+    let long = "s".repeat(63);
+    world.lines(&format!("node n1 10.0.0.1 | {long} s n1:1 address=10.0.0.9"));
+    assert_eq!(answer(&world, "9.0.0.10.in-addr.arpa", "PTR")["rcode"], "NXDOMAIN");
+    world.lines("web w n1:1 address=10.0.0.9");
+    let expected = format!("web.service.dc1.{domain}.");
+    check(&world, "9.0.0.10.in-addr.arpa", "PTR", &[&expected]);
 }
 
 #[test]

@@ -311,7 +311,7 @@ impl Encoder {
         if !shown || !source.authorizer.service_read(instance.service.as_str()) {
             return None;
         }
-        let (own, is_given) = self.own_addresses(node, instance);
+        let (own, is_given) = self.own_addresses(instance);
         let is_own = own.any.is_some();
         let reverse = own.any.filter(|ip| Some(*ip) != node.addresses.any);
         let addresses = if is_given { own } else { own.or(&node.addresses) };
@@ -331,8 +331,9 @@ impl Encoder {
     }
 
     /// The addresses that an instance gives itself, and whether it gives one at all; without, its
-    /// node's count. One that names itself means its node, too.
-    fn own_addresses(&self, node: &NodeFacts, instance: &Instance) -> (Addresses, bool) {
+    /// node's count. One that names itself means its node, too, and so does one that is neither an
+    /// address nor a host name.
+    fn own_addresses(&self, instance: &Instance) -> (Addresses, bool) {
         let tagged = |tag: &str| {
             let tagged = instance.tagged_addresses.as_ref()?.get(tag)?;
             Some(tagged.address.as_str())
@@ -341,12 +342,13 @@ impl Encoder {
         let domain = self.config.domain.trim_end_matches('.');
         let itself = format!("{}.service.{domain}", instance.service);
         let address = instance.address.as_str();
-        if address.trim_end_matches('.').eq_ignore_ascii_case(&itself)
-            && node.addresses.any.is_some()
-        {
+        let own = Addresses::new(address, v4, v6);
+        let is_itself = address.trim_end_matches('.').eq_ignore_ascii_case(&itself);
+        let is_usable = own.host.is_some() || address.parse::<IpAddr>().is_ok();
+        if is_itself || !is_usable {
             return (Addresses::new("", v4, v6), false);
         }
-        (Addresses::new(address, v4, v6), !address.is_empty())
+        (own, true)
     }
 
     fn srv_data(

@@ -114,3 +114,22 @@ fn a_dot_within_a_label_does_not_divide_it() {
         assert_eq!(answer_to(&world, "a name", &typed(labels))["rcode"], rcode, "{labels:?}");
     }
 }
+
+#[test]
+fn an_address_that_cannot_be_used_is_as_none() {
+    let world = World::new(Config::default());
+    world.lines(
+        "node n1 10.0.0.1 | node h1 www.example.test | node bad b..d
+         web w n1:80 address=bad..name | ext e h1:80 address=bad..name
+         own o h1:80 address=own.service.consul | nothing n bad:80 address=bad..name",
+    );
+    check(&world, "web.service.consul", "A", &["10.0.0.1"]);
+    check(&world, "web.service.consul", "SRV", &["1 1 80 n1.node.dc1.consul."]);
+    for service in ["ext", "own"] {
+        let name = format!("{service}.service.consul");
+        check(&world, &name, "A", &["www.example.test."]);
+        check(&world, &name, "SRV", &["1 1 80 www.example.test."]);
+    }
+    let none = answer(&world, "nothing.service.consul", "A");
+    assert_eq!((&none["rcode"], data(&none, "answer").len()), (&"NOERROR".into(), 0));
+}

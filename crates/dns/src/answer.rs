@@ -78,7 +78,7 @@ pub enum Fate {
 /// Why a packet takes the slow path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// To be read by another codec.
+    /// To be read by another codec, or about a name that is not ASCII.
     Unusual,
     /// About something that is not held here.
     NotHeld,
@@ -110,6 +110,9 @@ pub(crate) fn packet(
         }
         Err(Verdict::Ignored) => return Fate::Ignored,
     };
+    if !question.name.is_ascii() {
+        return Fate::Detour(Reason::Unusual);
+    }
     match question_into(context, &question, out, scratch) {
         Ok(reply) => Fate::Reply(reply),
         Err(Detour::Service(_) | Detour::Node(_)) => Fate::Detour(Reason::NotHeld),

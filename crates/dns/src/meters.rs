@@ -62,7 +62,7 @@ pub enum Count {
     Oversized,
     /// Answers that the kernel did not take.
     Unsent,
-    /// To the slow path: a message of an unusual shape.
+    /// To the slow path: a message of an unusual shape, or a name that is not ASCII.
     Unusual,
     /// To the slow path: about something not held here.
     NotHeld,

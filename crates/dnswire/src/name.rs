@@ -16,6 +16,7 @@ pub struct Name {
     /// Length on the wire, the root label included.
     length: u8,
     has_dotted_label: bool,
+    is_ascii: bool,
 }
 
 /// Why bytes are not a plain name.
@@ -38,6 +39,7 @@ impl Name {
             labels: 0,
             length: 0,
             has_dotted_label: false,
+            is_ascii: true,
         };
         let mut at = 0;
         loop {
@@ -57,6 +59,7 @@ impl Name {
             for (to, from) in name.text[at + 1..end].iter_mut().zip(&wire[at + 1..end]) {
                 *to = from.to_ascii_lowercase();
                 name.has_dotted_label |= *from == b'.';
+                name.is_ascii &= from.is_ascii();
             }
             // 254 bytes hold at most 127 labels, so that the index and the casts fit.
             name.starts[usize::from(name.labels)] = (at + 1) as u8;
@@ -81,6 +84,11 @@ impl Name {
     /// Whether a label holds a dot, so that [`Name::joined`] reads as more labels than there are.
     pub fn has_dotted_label(&self) -> bool {
         self.has_dotted_label
+    }
+
+    /// Whether all of it is ASCII: else its case is folded only in part.
+    pub fn is_ascii(&self) -> bool {
+        self.is_ascii
     }
 
     /// Label `index` from the left.

@@ -15,7 +15,7 @@ impl Answer<'_, '_, '_> {
         let mut nodes = false;
         for pointer in picture.pointers(ip) {
             let fits = match pointer {
-                Pointer::Node(node) => match picture.node(node.as_str().as_bytes()) {
+                Pointer::Node(node) => match picture.node_of(node) {
                     Some(node) if !node.target.is_empty() => {
                         nodes = true;
                         self.put_pointer(&[&node.target])

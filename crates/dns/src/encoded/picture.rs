@@ -388,23 +388,47 @@ fn target(node: &NodeFacts, addresses: &Addresses, is_own: bool) -> Target {
 
 /// Tags are compared without regard to case, by hash: the hasher's seed is this process's own.
 fn hash_tag(hasher: &RandomState, tag: &str) -> u64 {
-    hasher.hash_one(tag.to_ascii_lowercase().as_bytes())
+    hasher.hash_one(Folded::new(tag).as_str().as_bytes())
+}
+
+/// A name beyond ASCII as the catalog folds it; a question's name was lower-cased in ASCII only.
+/// This allocates: the hot path leaves such questions to the slow one.
+fn folded(name: &[u8]) -> Option<Folded> {
+    std::str::from_utf8(name).ok().map(Folded::new)
+}
+
+fn look_up<'m, V>(rows: &'m Map<Arc<V>>, name: &[u8]) -> Option<&'m V> {
+    let row = match name.is_ascii() {
+        true => rows.get(name),
+        false => rows.get(folded(name)?.as_str().as_bytes()),
+    };
+    row.map(Arc::as_ref)
 }
 
 impl Picture {
-    /// A service by its lower-cased name.
+    /// A service by its name, lower-cased as far as it is ASCII.
     pub fn service(&self, name: &[u8]) -> Option<&ServiceRow> {
-        self.services.get(name).map(Arc::as_ref)
+        look_up(&self.services, name)
     }
 
-    /// A node by its lower-cased name.
+    /// A node by its name, lower-cased as far as it is ASCII.
     pub fn node(&self, name: &[u8]) -> Option<&NodeFacts> {
-        self.nodes.get(name).map(|entry| &*entry.facts)
+        look_up(&self.nodes, name).map(|entry| &*entry.facts)
     }
 
-    /// What a tag, lower-cased, is found by.
+    /// A node by its folded name.
+    pub fn node_of(&self, name: &Folded) -> Option<&NodeFacts> {
+        self.nodes.get(name.as_str().as_bytes()).map(|entry| &*entry.facts)
+    }
+
+    /// What a tag, lower-cased as far as it is ASCII, is found by.
     pub fn tag(&self, tag: &[u8]) -> u64 {
-        self.hasher.hash_one(tag)
+        if tag.is_ascii() {
+            return self.hasher.hash_one(tag);
+        }
+        // What is no text is nobody's tag.
+        let folded = folded(tag).unwrap_or_default();
+        self.hasher.hash_one(folded.as_str().as_bytes())
     }
 
     /// The names of an address, nodes before services.

@@ -198,6 +198,39 @@ fn an_answer_over_tcp_does_not_wait_for_the_next_question() {
 }
 
 #[test]
+fn names_beyond_ascii_are_found_as_they_were_handed_out() {
+    let world = World::new(Config::default());
+    world.lines(
+        "node É1 10.0.0.1 | WÉB w É1:80 tags=Ätag
+         node n2 10.0.0.2 | \u{212a} k n2:80 address=10.0.0.9 | plain p n2:80 address=wéb.service.consul",
+    );
+    let readers = own(&world);
+    let running = serve(world, readers);
+    let data = |name: &str, qtype: &str| {
+        let answer = running.udp(&ask(name, qtype)).expect("an answer");
+        answer["answer"][0]["rdata"].as_str().map(str::to_owned)
+    };
+    for name in ["wéb", "WÉB", "WéB", "ätag.WÉB", "Ätag.wéb", "ÄTAG.wéb"] {
+        let name = format!("{name}.service.consul");
+        assert_eq!(data(&name, "A").as_deref(), Some("10.0.0.1"), "{name}");
+        assert!(data(&name, "SRV").is_some(), "{name}");
+    }
+    for name in ["É1.node.dc1.consul", "é1.node.consul"] {
+        assert_eq!(data(name, "A").as_deref(), Some("10.0.0.1"), "{name}");
+    }
+    // The Kelvin sign folds to a letter of ASCII.
+    for name in ["\u{212a}.service.consul", "k.service.consul"] {
+        assert_eq!(data(name, "A").as_deref(), Some("10.0.0.9"), "{name}");
+    }
+    assert!(data("9.0.0.10.in-addr.arpa", "PTR").is_some());
+    let alias = running.udp(&ask("plain.service.consul", "A")).expect("an answer");
+    assert_eq!(alias["answer"][1]["rdata"], "10.0.0.1", "{alias}");
+    let mut broken = ask("xyz.service.consul", "A");
+    broken[13] = 0xFF;
+    assert_eq!(running.udp(&broken).expect("an answer")["rcode"], "NXDOMAIN");
+}
+
+#[test]
 fn tcp_connections_are_bounded_in_number_time_and_size() {
     let limits =
         Limits { tcp_connections: 2, tcp_idle: Duration::from_millis(200), ..Limits::default() };

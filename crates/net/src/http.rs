@@ -1,26 +1,32 @@
 //! An HTTP/1.1 server with limits: what is common to every HTTP face.
 //!
 //! Everything a client can hold on to has a bound: connections of one address and of all, the time
-//! for a header and for a body, the size of a body and of all bodies together. A client that goes
-//! away while its request is being answered takes the answer's future with it.
+//! for a header, the rate of a body and of reading an answer, the size of a body, and the bytes of
+//! all bodies and all answers, of one address and together. A client that goes away while its request
+//! is being answered takes the answer's future with it.
 
 mod body;
 mod connections;
+mod pool;
+mod stream;
 
 pub use body::BodyError;
 
-use body::Budget;
+use body::{Budget, Taken};
 use bytes::Bytes;
 use connections::Connections;
+use http::{HeaderValue, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use pool::{Pool, Share};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use stream::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -37,15 +43,28 @@ pub struct Limits {
     pub connections: usize,
     /// Time for the header of a request to come in, and how long a connection may be idle.
     pub header_timeout: Duration,
-    /// Time for a body to come in.
+    /// Time that a body has, besides what its bytes earn it.
     pub body_timeout: Duration,
+    /// Bytes a second that a body must come in with.
+    pub body_rate: usize,
     /// Bytes of one body.
     pub body: usize,
-    /// Bytes of all bodies being received.
+    /// Bytes of all bodies whose requests are not answered yet.
     pub bodies: usize,
+    /// Time that a client has to take what is sent, besides what its bytes earn it.
+    pub write_timeout: Duration,
+    /// Bytes a second that a client must take, once it is behind.
+    pub write_rate: usize,
+    /// Bytes of all answers that are not sent yet; one client may have a quarter. Beyond, the answer
+    /// is 503; answers below 16 KiB are not counted, and one alone may be of any size.
+    pub answers: usize,
     /// Time that running requests get at the end.
     pub shutdown_grace: Duration,
 }
+
+/// What one entry of the log can take, usually; a body may be a little longer, since it says the same
+/// with more signs.
+const LARGEST_ENTRY: usize = 4 << 20;
 
 impl Default for Limits {
     fn default() -> Limits {
@@ -53,9 +72,13 @@ impl Default for Limits {
             connections_per_client: 200,
             connections: 100_000,
             header_timeout: Duration::from_secs(120),
-            body_timeout: Duration::from_secs(60),
-            body: 32 << 20,
+            body_timeout: Duration::from_secs(10),
+            body_rate: 32 << 10,
+            body: LARGEST_ENTRY + (LARGEST_ENTRY >> 2),
             bodies: 128 << 20,
+            write_timeout: Duration::from_secs(30),
+            write_rate: 32 << 10,
+            answers: 256 << 20,
             shutdown_grace: Duration::from_millis(150),
         }
     }
@@ -68,7 +91,7 @@ pub struct Request {
     /// Who asks.
     pub peer: SocketAddr,
     body: Incoming,
-    budget: Arc<Budget>,
+    taken: Taken,
 }
 
 /// An answer.
@@ -97,6 +120,7 @@ struct Shared {
     connections: Connections,
     refusing: Semaphore,
     budget: Arc<Budget>,
+    answers: Arc<Pool>,
     ending: CancellationToken,
     tasks: TaskTracker,
 }
@@ -115,7 +139,8 @@ pub fn serve(
     let shared = Arc::new(Shared {
         connections: Connections::new(limits.connections_per_client, limits.connections),
         refusing: Semaphore::new(REFUSING),
-        budget: Budget::new(limits.body, limits.bodies, limits.body_timeout),
+        budget: Budget::new(&limits),
+        answers: Pool::new(limits.answers, limits.answers / 4),
         limits,
         service,
         ending: ending.clone(),
@@ -149,6 +174,7 @@ impl Server {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -161,7 +187,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
             // Out of file descriptors, or the client was gone already: neither ends the listener.
             Err(error) => {
-                warn!(%error, "connection not accepted");
+                complaints.warn(&error);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -180,9 +206,16 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     };
     // Small answers must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
+    let (stream, watch) = Stream::new(stream, &shared.limits);
     let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(request, peer, shared).await) }
+        let (shared, watch) = (Arc::clone(&shared), watch.clone());
+        async move {
+            tokio::select! {
+                biased;
+                answer = answer(request, peer, shared) => Ok(answer),
+                gone = watch.gone() => Err(gone),
+            }
+        }
     });
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -212,9 +245,70 @@ async fn answer(
     shared: Arc<Shared>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let budget = Arc::clone(&shared.budget);
-    shared.service.call(Request { head, peer, body, budget }).await
+    let taken = Taken::nothing(&shared.budget, peer.ip());
+    let response = shared.service.call(Request { head, peer, body, taken }).await;
+    counted(response, &shared.answers, peer.ip())
 }
+
+/// Below this size an answer is not counted: buffers of the connection are as large.
+const WORTH_COUNTING: usize = 16 << 10;
+
+/// The bytes of an answer with their share: it is given back when the last of them is sent.
+struct Counted {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The answer, counted; where there are too many bytes already, a refusal instead.
+fn counted(response: Response, pool: &Arc<Pool>, client: IpAddr) -> Response {
+    let size = response.body().size_hint().exact().unwrap_or_default();
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size < WORTH_COUNTING {
+        return response;
+    }
+    let Some(share) = pool.take_whole(client, size) else { return too_many_answers() };
+    response.map(|mut body| {
+        // A full body is one frame, there at once.
+        let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Some(Ok(frame))) = frame else { return body };
+        let bytes = frame.into_data().unwrap_or_default();
+        Full::new(Bytes::from_owner(Counted { bytes, _share: share }))
+    })
+}
+
+fn too_many_answers() -> Response {
+    let text = "too many answers are being sent, try again later";
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// Complaints that are told now and then, however often they come.
+#[derive(Default)]
+struct Complaints {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Complaints {
+    fn warn(&mut self, error: &std::io::Error) {
+        if self.told.is_some_and(|told| told.elapsed() < COMPLAIN_EVERY) {
+            self.untold += 1;
+            return;
+        }
+        warn!(%error, untold = self.untold, "connection not accepted");
+        (self.told, self.untold) = (Some(Instant::now()), 0);
+    }
+}
+
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// How many connections are being told that they are too many.
 const REFUSING: usize = 256;

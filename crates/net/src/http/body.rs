@@ -1,23 +1,48 @@
-//! Reading bodies: bounded each, bounded together, bounded in time.
+//! Reading bodies: bounded each, bounded together and by client, and not slower than a given rate.
+//!
+//! Small bodies have a pool of their own, so that whoever fills the other with large ones keeps nobody
+//! from a usual write; what a body took is kept until its request is answered, since what was made
+//! of the body is kept as long.
 
-use super::Request;
+use super::pool::{Pool, Share};
+use super::{Limits, Request};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
-/// What all bodies being received may take.
+/// Up to here a body is small: the largest usual value of a key, and some more.
+const SMALL: usize = (512 << 10) + (64 << 10);
+
+/// What all bodies may take.
 pub(super) struct Budget {
     one: usize,
-    all: usize,
-    time: Duration,
-    taken: AtomicUsize,
+    grace: Duration,
+    rate: usize,
+    small: Arc<Pool>,
+    large: Arc<Pool>,
 }
 
 impl Budget {
-    pub fn new(one: usize, all: usize, time: Duration) -> Arc<Budget> {
-        Arc::new(Budget { one, all, time, taken: AtomicUsize::new(0) })
+    /// Half is for small bodies, of which a client may have half; of the other half a client may have
+    /// a quarter, or one body of the largest size.
+    pub fn new(limits: &Limits) -> Arc<Budget> {
+        let half = limits.bodies / 2;
+        Arc::new(Budget {
+            one: limits.body,
+            grace: limits.body_timeout,
+            rate: limits.body_rate.max(1),
+            small: Pool::new(half, half / 2),
+            large: Pool::new(half, (half / 4).max(limits.body)),
+        })
+    }
+
+    /// When a body that began then must have more than so many bytes.
+    fn deadline(&self, began: Instant, length: usize) -> Instant {
+        let earned = (length as u64).saturating_mul(1000) / self.rate as u64;
+        began + self.grace + Duration::from_millis(earned)
     }
 }
 
@@ -30,7 +55,7 @@ pub enum BodyError {
     /// It did not come in time.
     #[error("request body did not come in time")]
     TooSlow,
-    /// All bodies together are too large just now.
+    /// All bodies together are too large just now, or all those of this client.
     #[error("too many request bodies at once, try again later")]
     Busy,
     /// The client broke off.
@@ -38,26 +63,41 @@ pub enum BodyError {
     Cut,
 }
 
-/// The share of one body; given back when dropped.
-struct Share<'b> {
-    budget: &'b Budget,
-    taken: usize,
+/// What one body took of the pools.
+pub(super) struct Taken {
+    budget: Arc<Budget>,
+    client: IpAddr,
+    length: usize,
+    share: Share,
+    is_large: bool,
 }
 
-impl Share<'_> {
-    fn take(&mut self, bytes: usize) -> Result<(), BodyError> {
-        let before = self.budget.taken.fetch_add(bytes, Ordering::Relaxed);
-        self.taken += bytes;
-        match before + bytes > self.budget.all {
-            true => Err(BodyError::Busy),
-            false => Ok(()),
-        }
+impl Taken {
+    pub fn nothing(budget: &Arc<Budget>, client: IpAddr) -> Taken {
+        let share = budget.small.share(client);
+        Taken { budget: Arc::clone(budget), client, length: 0, share, is_large: false }
     }
-}
 
-impl Drop for Share<'_> {
-    fn drop(&mut self) {
-        self.budget.taken.fetch_sub(self.taken, Ordering::Relaxed);
+    fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.length += bytes;
+        let stays = self.is_large || self.length <= SMALL;
+        if stays && self.share.grow(bytes) {
+            return Ok(());
+        }
+        if self.is_large {
+            return Err(BodyError::Busy);
+        }
+        // It grew out of the small ones, or these are too many: all of it counts as large then.
+        let mut large = self.budget.large.share(self.client);
+        if !large.grow(self.length) {
+            return Err(BodyError::Busy);
+        }
+        (self.share, self.is_large) = (large, true);
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        self.share = self.budget.small.share(self.client);
     }
 }
 
@@ -69,23 +109,22 @@ impl Request {
     pub async fn body(&mut self, keep: usize) -> Result<Bytes, BodyError> {
         let announced = self.head.headers.get(http::header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let budget = Arc::clone(&self.budget);
-        if let Some(length) = announced.filter(|length| *length > budget.one as u64) {
+        let one = self.taken.budget.one;
+        if let Some(length) = announced.filter(|length| *length > one as u64) {
             return Err(BodyError::TooLarge(length));
         }
-        let reading = self.read(keep.min(budget.one), &budget);
-        match tokio::time::timeout(budget.time, reading).await {
-            Ok(read) => read,
-            Err(_) => Err(BodyError::TooSlow),
-        }
+        self.read(keep.min(one)).await
     }
 
-    async fn read(&mut self, keep: usize, budget: &Budget) -> Result<Bytes, BodyError> {
-        let mut share = Share { budget, taken: 0 };
+    async fn read(&mut self, keep: usize) -> Result<Bytes, BodyError> {
+        let budget = Arc::clone(&self.taken.budget);
+        let began = Instant::now();
         let mut first = Bytes::new();
         let mut more = BytesMut::new();
         let mut length = 0usize;
-        while let Some(frame) = self.body.frame().await {
+        loop {
+            let next = timeout_at(budget.deadline(began, length), self.body.frame()).await;
+            let Some(frame) = next.map_err(|_| BodyError::TooSlow)? else { break };
             let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else { continue };
             length += data.len();
             if length > budget.one {
@@ -93,9 +132,10 @@ impl Request {
             }
             if length > keep {
                 (first, more) = (Bytes::new(), BytesMut::new());
+                self.taken.give_back();
                 continue;
             }
-            share.take(data.len())?;
+            self.taken.grow(data.len())?;
             if first.is_empty() && more.is_empty() {
                 first = data;
             } else {

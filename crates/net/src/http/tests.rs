@@ -4,13 +4,17 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
-/// Echoes bodies, and blocks on `/wait` until it is ended.
+/// Echoes bodies, blocks on `/wait` and with a body on `/hold` until it is ended, and says much on
+/// `/large`.
 struct Echo {
     ending: CancellationToken,
     keep: usize,
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
 }
+
+/// More than the buffers of sockets take.
+const LARGE: usize = 32 << 20;
 
 struct Blocked(Arc<AtomicUsize>);
 
@@ -32,7 +36,15 @@ impl Service for Echo {
                 ending.cancelled().await;
                 return text(500, "ended".into());
             }
-            match request.body(keep).await {
+            if request.head.uri.path() == "/large" {
+                return text(200, vec![b'x'; LARGE].into());
+            }
+            let read = request.body(keep).await;
+            if request.head.uri.path() == "/hold" && read.is_ok() {
+                began.notify_one();
+                ending.cancelled().await;
+            }
+            match read {
                 Ok(body) => text(200, body),
                 Err(error) => text(413, error.to_string().into()),
             }
@@ -42,7 +54,7 @@ impl Service for Echo {
 
 fn text(status: u16, body: Bytes) -> Response {
     let mut response = Response::new(Full::new(body));
-    *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
     response
 }
 
@@ -112,12 +124,79 @@ async fn a_body_that_does_not_come_is_given_up() {
 }
 
 #[tokio::test]
-async fn bodies_together_have_a_limit_too() {
-    let running = start(Limits { bodies: 3, ..Limits::default() }, 100);
+async fn a_body_that_comes_steadily_may_take_longer() {
+    let grace = Duration::from_millis(100);
+    let limits = Limits { body_timeout: grace, body_rate: 1, ..Limits::default() };
+    let mut client = connect(&start(limits, 100)).await;
+    let head =
+        "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 9\r\n\r\n12345678";
+    client.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(grace * 2).await;
+    let answer = ask(&mut client, "9").await;
+    assert!(answer.ends_with("123456789"), "{answer}");
+}
+
+const BUSY: &str = "too many request bodies at once, try again later";
+
+#[tokio::test]
+async fn bodies_together_have_a_limit_until_they_are_answered() {
+    let running = start(Limits { bodies: 40, body: 20, ..Limits::default() }, 100);
+    let mut first = connect(&running).await;
+    first.write_all(put("0123456789abcdef").replace("/x", "/hold").as_bytes()).await.unwrap();
+    running.began.notified().await;
+    let answer = ask(&mut connect(&running).await, &put("0123456789abcdef")).await;
+    assert!(answer.ends_with(BUSY), "what is held counts: {answer}");
+    drop(first);
+    let given_back = async {
+        while ask(&mut connect(&running).await, &put("0123456789abcdef")).await.ends_with(BUSY) {}
+    };
+    tokio::time::timeout(Duration::from_secs(5), given_back).await.expect("it is given back");
+}
+
+#[tokio::test]
+async fn large_bodies_that_do_not_end_keep_no_small_one_out() {
+    let limits = Limits { bodies: 8 << 20, body: 4 << 20, ..Limits::default() };
+    let running = start(limits, 4 << 20);
+    let most = "x".repeat(3 << 20);
+    let mut unfinished = Vec::new();
+    let mut refused = 0;
+    for _ in 0..4 {
+        let mut client = connect(&running).await;
+        let head =
+            "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4000000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        // The server may refuse before all is sent.
+        let sent = client.write_all(most.as_bytes()).await;
+        let mut sign = [0; 12];
+        let told = tokio::time::timeout(Duration::from_millis(200), client.read(&mut sign)).await;
+        refused += usize::from(sent.is_err() || told.is_ok());
+        unfinished.push(client);
+    }
+    assert_eq!(refused, 3, "the pool of large bodies holds one of these");
     let answer = ask(&mut connect(&running).await, &put("1234")).await;
-    assert!(answer.ends_with("too many request bodies at once, try again later"), "{answer}");
-    let answer = ask(&mut connect(&running).await, &put("123")).await;
-    assert!(answer.ends_with("123"), "what was taken is given back: {answer}");
+    assert!(answer.ends_with("1234"), "{answer}");
+}
+
+async fn status_of_large(running: &Running) -> String {
+    let mut client = connect(running).await;
+    client.write_all(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let mut status = [0; 12];
+    client.read_exact(&mut status).await.unwrap();
+    String::from_utf8(status.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_a_share_for_a_while() {
+    let write_timeout = Duration::from_millis(300);
+    let limits = Limits { write_timeout, answers: LARGE, ..Limits::default() };
+    let running = start(limits, 100);
+    let mut idle = connect(&running).await;
+    idle.write_all(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let mut status = [0; 12];
+    idle.read_exact(&mut status).await.unwrap();
+    assert_eq!(status_of_large(&running).await, "HTTP/1.1 503");
+    let given_up = async { while status_of_large(&running).await != "HTTP/1.1 200" {} };
+    tokio::time::timeout(Duration::from_secs(10), given_up).await.expect("its share is given back");
 }
 
 #[tokio::test]
@@ -155,13 +234,29 @@ async fn a_client_that_goes_away_takes_its_request_along() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_with_more_requests_sent_is_noticed_too() {
+    let running = start(Limits::default(), 100);
+    let mut client = connect(&running).await;
+    let two = "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n".repeat(2);
+    client.write_all(two.as_bytes()).await.unwrap();
+    running.began.notified().await;
+    drop(client);
+    let gone = async {
+        while running.blocked.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the request is dropped");
+}
+
+#[tokio::test]
 async fn the_end_answers_what_waits_and_comes_at_once() {
     let running = start(Limits::default(), 100);
     let mut client = connect(&running).await;
     let mut idle = connect(&running).await;
     client.write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     running.began.notified().await;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     running.server.shutdown().await;
     assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
     let mut answer = String::new();

@@ -240,7 +240,9 @@ impl Socket {
         Ok(real)
     }
 
-    /// Sends the batch's answers. A packet that the kernel refuses is dropped, the rest go on.
+    /// Sends the batch's answers, without waiting for room: a socket whose buffer is full would
+    /// hold its thread, and with it the end of the process. A packet that the kernel refuses is
+    /// dropped, the rest go on.
     pub fn send(&self, batch: &mut Batch) -> Sent {
         let count = batch.prepare_send();
         let mut done = 0;
@@ -252,7 +254,7 @@ impl Socket {
                     self.descriptor(),
                     batch.headers.as_mut_ptr().add(done),
                     (count - done) as libc::c_uint,
-                    0,
+                    libc::MSG_DONTWAIT as _,
                 )
             };
             if sent > 0 {

@@ -55,6 +55,9 @@ pub struct Soa {
 pub struct Limits {
     /// TCP connections at a time; default 1024. Beyond it a new one is closed and counted.
     pub tcp_connections: usize,
+    /// The same of one client address; default 128, so that silent ones do not shut out the rest.
+    /// Raise it where many askers share an address.
+    pub tcp_connections_per_client: usize,
     /// How long a TCP connection may be silent, or slow to take an answer; default 10 s.
     pub tcp_idle: Duration,
     /// Questions waiting for the slow path, and as many in it; default 1024. Beyond it they are
@@ -94,6 +97,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             tcp_connections: 1024,
+            tcp_connections_per_client: 128,
             tcp_idle: Duration::from_secs(10),
             slow_questions: 1024,
             hold: Duration::from_secs(2),

@@ -16,6 +16,7 @@
 //! Decisions 0003 and 0007.
 
 mod config;
+mod connections;
 mod zone;
 
 mod naming;

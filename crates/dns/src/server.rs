@@ -1,6 +1,7 @@
 //! Starting and stopping: addresses, threads, tasks.
 
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::encoded::Encoder;
 use crate::meters::{Counts, Meters, Transport};
 use crate::responder::Responder;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 /// Why DNS does not run. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -102,14 +103,14 @@ pub fn start(
         meters: meters.clone(),
     };
     let slow = Arc::new(slow(config, &zone, table, readers));
-    let (jobs, taken) = mpsc::channel(config.limits.slow_questions);
-    let run =
-        Arc::clone(&slow).run(taken, config.limits.slow_questions, meters.tally(Transport::Slow));
+    let limits = config.limits;
+    let (jobs, taken) = mpsc::channel(limits.slow_questions);
+    let run = Arc::clone(&slow).run(taken, limits.slow_questions, meters.tally(Transport::Slow));
     spawn_until(stopped.clone(), run);
     let acceptor = Arc::new(Acceptor {
         slow,
-        connections: Arc::new(Semaphore::new(config.limits.tcp_connections)),
-        idle: config.limits.tcp_idle,
+        connections: Connections::new(limits.tcp_connections, limits.tcp_connections_per_client),
+        idle: limits.tcp_idle,
         tally: meters.tally(Transport::Tcp),
         stop: stopped,
     });

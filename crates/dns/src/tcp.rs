@@ -1,14 +1,16 @@
 //! TCP: pipelined questions, answered in order; silent and slow connections are closed.
 
 use crate::answer::Channel;
+use crate::connections::Connections;
 use crate::meters::{Count, Tally};
 use crate::slow::Slow;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// A question over TCP is no longer than one over UDP.
 const LONGEST_QUESTION: usize = 4096;
@@ -16,7 +18,7 @@ const LONGEST_QUESTION: usize = 4096;
 /// Answers on TCP.
 pub(crate) struct Acceptor {
     pub slow: Arc<Slow>,
-    pub connections: Arc<Semaphore>,
+    pub connections: Arc<Connections>,
     pub idle: Duration,
     pub tally: Arc<Tally>,
     pub stop: watch::Receiver<bool>,
@@ -32,7 +34,7 @@ impl Acceptor {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, _)) => self.take(stream),
+                Ok((stream, client)) => self.take(stream, client.ip()),
                 Err(error) => {
                     // Out of descriptors, most likely: others must end before one can begin.
                     tracing::warn!(%error, "dns connection cannot be accepted");
@@ -42,8 +44,8 @@ impl Acceptor {
         }
     }
 
-    fn take(self: &Arc<Self>, stream: TcpStream) {
-        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+    fn take(self: &Arc<Self>, stream: TcpStream, client: IpAddr) {
+        let Some(place) = self.connections.enter(client) else {
             self.tally.count(Count::ConnectionsRefused);
             return;
         };
@@ -58,7 +60,7 @@ impl Acceptor {
                 }
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            drop(permit);
+            drop(place);
         });
     }
 

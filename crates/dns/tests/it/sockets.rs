@@ -82,6 +82,16 @@ impl Running {
         stream
     }
 
+    fn connect_from(&self, client: &str) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(client.parse().expect("an address")).expect("an address of this host");
+        let stream = self.runtime.block_on(socket.connect(self.address)).expect("connected");
+        let stream = stream.into_std().expect("a stream");
+        stream.set_nonblocking(false).expect("blocking");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        stream
+    }
+
     fn until(&self, what: &str, holds: impl Fn(&Server) -> bool) {
         let begun = Instant::now();
         while !holds(self.server()) {
@@ -249,6 +259,30 @@ fn tcp_connections_are_bounded_in_number_time_and_size() {
     let mut large = running.connect();
     large.write_all(&[0xFF, 0xFF, 0]).expect("sent");
     assert_eq!(take(&mut large), None);
+}
+
+#[test]
+fn one_client_does_not_take_all_tcp_connections() {
+    let limits = Limits { tcp_connections_per_client: 2, ..Limits::default() };
+    let world = small_world(Config { limits, ..Config::default() });
+    let readers = own(&world);
+    let running = serve(world, readers);
+    let question = framed(&ask("web.service.consul", "A"));
+    let mut silent = vec![running.connect(), running.connect()];
+    assert_eq!(take(&mut running.connect()), None, "the third is closed at once");
+    let mut other = running.connect_from("127.0.0.2:0");
+    other.write_all(&question).expect("sent");
+    assert!(take(&mut other).is_some(), "another client is answered");
+    silent.pop();
+    let begun = Instant::now();
+    loop {
+        let mut again = running.connect();
+        // A connection that is closed at once may refuse the bytes already.
+        if again.write_all(&question).is_ok() && take(&mut again).is_some() {
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "a place given back is not taken again");
+    }
 }
 
 #[test]

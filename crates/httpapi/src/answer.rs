@@ -72,6 +72,14 @@ impl Answer {
         self
     }
 
+    /// The bytes of its content.
+    pub fn size(&self) -> usize {
+        match &self.content {
+            Content::Json(body) | Content::Text(body) | Content::Typed(_, body) => body.len(),
+            Content::Nothing => 0,
+        }
+    }
+
     /// The answer as the connection takes it: indented if `pretty`, compressed if the client can
     /// take it and it is worth it.
     pub fn finish(self, pretty: bool, request: &HeaderMap) -> Response {

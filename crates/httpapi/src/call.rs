@@ -1,5 +1,6 @@
 //! One request on its way to its handler.
 
+use crate::aside::Aside;
 use crate::consul::error::Problem;
 use crate::context::Context;
 use crate::target::Query;
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Call {
     /// What is behind the face.
     pub context: Arc<Context>,
+    /// Where large work is done.
+    pub aside: Arc<Aside>,
     /// Cancelled when the process ends, so that nothing waits on.
     pub ending: CancellationToken,
     /// Headers, peer and the body, unread.

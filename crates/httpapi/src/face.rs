@@ -4,6 +4,7 @@
 //! a wrong method, a query that cannot be read, parameters of the Enterprise edition.
 
 use crate::answer::{Answer, Content};
+use crate::aside::Aside;
 use crate::call::Call;
 use crate::consul::blocking;
 use crate::consul::params;
@@ -30,7 +31,7 @@ pub struct Server {
 pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io::Result<Server> {
     let ending = CancellationToken::new();
     let limits = context.limits.clone();
-    let face = Face { context: Arc::new(context), ending: ending.clone() };
+    let face = Face { context: Arc::new(context), aside: Arc::default(), ending: ending.clone() };
     let server = net::http::serve(listeners, limits, Arc::new(face), ending)?;
     Ok(Server { server })
 }
@@ -49,18 +50,24 @@ impl Server {
 
 struct Face {
     context: Arc<Context>,
+    aside: Arc<Aside>,
     ending: CancellationToken,
 }
 
 impl Service for Face {
     fn call(&self, request: Request) -> net::http::Answer {
         let context = Arc::clone(&self.context);
-        let ending = self.ending.clone();
-        Box::pin(serve(context, ending, request))
+        let (aside, ending) = (Arc::clone(&self.aside), self.ending.clone());
+        Box::pin(serve(context, aside, ending, request))
     }
 }
 
-async fn serve(context: Arc<Context>, ending: CancellationToken, request: Request) -> Response {
+async fn serve(
+    context: Arc<Context>,
+    aside: Arc<Aside>,
+    ending: CancellationToken,
+    request: Request,
+) -> Response {
     let began = Instant::now();
     let id = Uuid::new_v4().simple().to_string();
     let headers = request.head.headers.clone();
@@ -73,7 +80,8 @@ async fn serve(context: Arc<Context>, ending: CancellationToken, request: Reques
             let pretty = pretty || query.has("pretty");
             let token = params::token(&query, &headers);
             let id = id.clone();
-            let call = Call { context, ending, request, query, rest, token, id };
+            let aside = Arc::clone(&aside);
+            let call = Call { context, aside, ending, request, query, rest, token, id };
             (knock(door, call).await.with(POLICY, ALLOW_ALL), pretty)
         }
     };
@@ -82,7 +90,7 @@ async fn serve(context: Arc<Context>, ending: CancellationToken, request: Reques
         elapsed_s = began.elapsed().as_secs_f64(), "answered"
     );
     let id = HeaderValue::from_str(&id).expect("hexadecimal digits are a header");
-    answer.with(REQUEST_ID, id).finish(pretty, &headers)
+    aside.finish(answer.with(REQUEST_ID, id), pretty, &headers).await
 }
 
 const POLICY: HeaderName = HeaderName::from_static("x-consul-default-acl-policy");

@@ -7,6 +7,7 @@
 //! Decision 0005.
 
 mod answer;
+mod aside;
 mod call;
 mod consul;
 mod context;

@@ -122,13 +122,15 @@ struct Seen {
     print: u64,
     index: Index,
     watches: Vec<Watch>,
+    /// The index of the view it was looked for in.
+    at: Index,
 }
 
 impl Seen {
-    fn of(found: Found) -> Seen {
+    fn of(found: Found, at: Index) -> Seen {
         let hasher = RandomState::new();
         let print = hasher.hash_one(&found.body);
-        Seen { hasher, print, index: found.index, watches: found.watches }
+        Seen { hasher, print, index: found.index, watches: found.watches, at }
     }
 
     fn is(&self, found: &Found) -> bool {
@@ -144,37 +146,47 @@ struct Asked<'c> {
 
 impl Asked<'_> {
     async fn wait(&self, reader: &dyn Reader) -> Result<Found, Problem> {
-        let found = self.look(reader).await?;
+        let (found, at) = self.look(reader).await?;
         if self.options.index == 0 || found.index.0 > self.options.index {
             return Ok(found);
         }
         let deadline = Instant::now() + self.options.wait + jitter(self.options.wait);
-        let mut seen = Seen::of(found);
+        let mut seen = Seen::of(found, at);
         loop {
-            // Subscribe, look, sleep: so no change falls between.
+            // Subscribe, look, sleep: so no change falls between. Where nothing was published since
+            // the last look, that one will do.
             let subscription = reader.subscribe(&seen.watches);
+            let mut looks = reader.view().index() != seen.at;
             loop {
-                let now = self.look(reader).await?;
-                if self.is_news(&seen, &now) {
-                    return Ok(now);
+                if looks {
+                    let (now, at) = self.look(reader).await?;
+                    if self.is_news(&seen, &now) {
+                        return Ok(now);
+                    }
+                    if self.keep(&mut seen, now, at) {
+                        break;
+                    }
                 }
-                // A key's index is that of its rows; elsewhere it may be a whole table's, which a
-                // neighbour moves, and clients have seen Consul keep still then.
-                if self.door.family == Family::Kv {
-                    seen.index = now.index;
-                }
-                if now.watches != seen.watches {
-                    seen.watches = now.watches;
-                    break;
-                }
-                drop(now);
                 tokio::select! {
-                    () = subscription.changed() => {}
+                    () = subscription.changed() => looks = true,
                     () = sleep_until(deadline) => return self.time_is_up(reader, &seen).await,
                     () = self.call.ending.cancelled() => return Err(ReadError::Stopped.into()),
                 }
             }
         }
+    }
+
+    /// Keeps what is needed of an unchanged result; whether something else is to be waited for.
+    fn keep(&self, seen: &mut Seen, now: Found, at: Index) -> bool {
+        seen.at = at;
+        // A key's index is that of its rows; elsewhere it may be a whole table's, which a neighbour
+        // moves, and clients have seen Consul keep still then.
+        if self.door.family == Family::Kv {
+            seen.index = now.index;
+        }
+        let moved = now.watches != seen.watches;
+        seen.watches = now.watches;
+        moved
     }
 
     /// An index from the future is waited out: the client has seen another history.
@@ -185,13 +197,13 @@ impl Asked<'_> {
     /// The same result goes out with the index it has; a read that asks for a leader is
     /// not answered without one.
     async fn time_is_up(&self, reader: &dyn Reader, seen: &Seen) -> Result<Found, Problem> {
-        let now = self.look(reader).await?;
+        let (now, _) = self.look(reader).await?;
         let index = if seen.is(&now) { seen.index } else { now.index };
         Ok(Found { index, ..now })
     }
 
-    /// Evaluates the read on a view as fresh as was asked.
-    async fn look(&self, reader: &dyn Reader) -> Result<Found, Problem> {
+    /// Evaluates the read on a view as fresh as was asked; the view's index with it.
+    async fn look(&self, reader: &dyn Reader) -> Result<(Found, Index), Problem> {
         let view = match self.options.consistency {
             None => reader.view(),
             Some(consistency) => reader.current(consistency).await?,
@@ -200,12 +212,19 @@ impl Asked<'_> {
     }
 
     /// Evaluates the read on a view, obtaining what is not held there.
-    async fn look_at(&self, mut view: Arc<View>, reader: &dyn Reader) -> Result<Found, Problem> {
+    async fn look_at(
+        &self,
+        mut view: Arc<View>,
+        reader: &dyn Reader,
+    ) -> Result<(Found, Index), Problem> {
         let limit = self.call.context.settings.hold_limit;
+        let (aside, path) = (&self.call.aside, self.call.request.head.uri.path());
+        let below = self.call.query.has("recurse") || self.call.query.has("keys");
         let mut held = 0;
         loop {
-            let interest = match self.evaluate(&view) {
-                Ok(found) => return Ok(found),
+            let evaluation = aside.evaluate(path, below, || self.evaluate(&view));
+            let interest = match evaluation.await {
+                Ok(found) => return Ok((found, view.index())),
                 Err(Stop::Problem(problem)) => return Err(problem),
                 Err(Stop::NotHeld(not_held)) => not_held.0,
             };

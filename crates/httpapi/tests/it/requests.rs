@@ -145,6 +145,39 @@ async fn a_large_answer_is_compressed_for_those_who_take_it() {
     assert_eq!((whole.header("Content-Encoding"), whole.body.len()), (None, 5000));
 }
 
+#[test]
+fn large_answers_leave_their_thread_to_others() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let face = start();
+        for n in 0..8 {
+            face.must(&format!("/v1/kv/big/{n}"), &"x".repeat(400_000)).await;
+        }
+        let at = face.address();
+        let large: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let mut stream = std::net::TcpStream::connect(at).unwrap();
+                    let request = "GET /v1/kv/big/?recurse&pretty HTTP/1.1\r\nHost: h\r\n\
+                                   Connection: close\r\nAccept-Encoding: gzip\r\n\r\n";
+                    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+                    stream.read_to_end(&mut Vec::new()).unwrap();
+                })
+            })
+            .collect();
+        // Whether they have begun is not to be seen; while they run, small ones go past them.
+        let mut passed = 0;
+        while !large.iter().any(std::thread::JoinHandle::is_finished) {
+            assert_eq!(face.get("/v1/status/leader").await.status, 200);
+            passed += 1;
+        }
+        let unfinished = large.iter().filter(|large| !large.is_finished()).count();
+        assert!(passed > 3 && unfinished > 0, "{passed} passed, {unfinished} unfinished");
+        large.into_iter().for_each(|large| large.join().unwrap());
+    });
+}
+
 /// JSON that resembles what the doors take, with everything in the wrong place.
 fn nonsense() -> impl Strategy<Value = serde_json::Value> {
     let keys = [

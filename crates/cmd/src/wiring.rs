@@ -7,7 +7,7 @@
 use crate::banner::{self, Bound};
 use crate::cli::CONSUL_VERSION;
 use crate::config::Config;
-use crate::{identity, sample, signals};
+use crate::{identity, nofile, sample, signals};
 use anyhow::{Context, anyhow};
 use catalog::Acl;
 use cluster::{Cluster, ServerRow};
@@ -168,17 +168,22 @@ impl Running {
     }
 }
 
+/// The largest entry of the log: a value of the largest size must fit.
+fn largest_entry(config: &Config) -> usize {
+    let usual = consensus::Limits::default().max_entry_bytes;
+    usual.max(config.kv_max_value_size + ENTRY_OVERHEAD)
+}
+
 async fn start_cluster(
     config: &Config,
     port: u16,
     projection: Arc<dyn Projection>,
 ) -> anyhow::Result<Cluster> {
     let server = ServerRow { node: config.node.clone(), port, version: CONSUL_VERSION.into() };
-    let usual = consensus::Limits::default();
     let limits = consensus::Limits {
         disk_reserve_bytes: config.disk_reserve_bytes,
-        max_entry_bytes: usual.max_entry_bytes.max(config.kv_max_value_size + ENTRY_OVERHEAD),
-        ..usual
+        max_entry_bytes: largest_entry(config),
+        ..consensus::Limits::default()
     };
     let options = cluster::Options {
         data: config.data.clone(),
@@ -236,9 +241,14 @@ fn context(config: &Config, bound: &Bound, agent: &agent::Agent, doors: Doors) -
         kv_max_value_size: config.kv_max_value_size,
         ..Settings::default()
     };
+    let usual = net::http::Limits::default();
+    let entry = largest_entry(config);
     let limits = net::http::Limits {
         connections_per_client: config.http_max_conns_per_client,
-        ..net::http::Limits::default()
+        connections: nofile::connections(nofile::raise(), usual.connections),
+        // JSON says what an entry holds with some more signs.
+        body: entry + entry / 4,
+        ..usual
     };
     httpapi::Context {
         identity,

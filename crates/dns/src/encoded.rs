@@ -11,11 +11,13 @@
 //! and families are masks, and a random pick is arithmetic on them.
 
 mod chunk;
+mod names;
 mod node;
 mod picture;
 mod service;
 
 pub(crate) use chunk::{Chunk, Family, Row, Target};
+pub(crate) use names::Pointer;
 pub(crate) use node::{Addresses, NodeFacts};
-pub(crate) use picture::{Encoder, Picture, Pointer};
+pub(crate) use picture::{Encoder, Picture};
 pub(crate) use service::ServiceRow;

@@ -1,7 +1,7 @@
 //! Addresses that are host names: a CNAME, and what we ourselves know of its target.
 
 use super::Answer;
-use crate::encoded::{Row, ServiceRow, Target};
+use crate::encoded::{Row, ServiceRow};
 use crate::naming::{Lookup, consul};
 use crate::zone::Place;
 use dnswire::{Name, Owner, Section, rtype};
@@ -88,12 +88,12 @@ impl Answer<'_, '_, '_> {
             service.chunks.iter().flat_map(move |chunk| {
                 let offered = tag.map_or(chunk.all, |tag| chunk.tagged(tag));
                 let offered = move |(at, _): &(usize, &Row)| offered >> at & 1 == 1;
-                chunk.rows().iter().enumerate().filter(offered).map(|(_, row)| row)
+                chunk.rows().iter().enumerate().filter(offered).map(move |(_, row)| (chunk, row))
             })
         };
         let mut told = 0;
         self.scratch.seen.clear();
-        for ip in rows().filter_map(Row::any) {
+        for ip in rows().filter_map(|(_, row)| row.any()) {
             if told == MOST {
                 return;
             }
@@ -102,10 +102,7 @@ impl Answer<'_, '_, '_> {
                 told += 1;
             }
         }
-        let host = rows().find_map(|row| match &row.target {
-            Target::Host(host) => Some(host),
-            _ => None,
-        });
+        let host = rows().find_map(|(chunk, row)| chunk.host_name(row));
         if let (0, Some(next)) = (told, host) {
             self.put_next(section, owner, next, service.ttl, trail);
         }

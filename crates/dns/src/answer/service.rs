@@ -48,7 +48,8 @@ impl<'a> Answer<'a, '_, '_> {
             Want::V4 | Want::V6 | Want::Ip | Want::Host if selected.hosts > 0 => {
                 self.scratch.select(service, tag, Want::Host);
                 let Some(place) = self.scratch.pick() else { return Ok(self.no_data()) };
-                if let Target::Host(host) = &place.find(service).1.target {
+                let (chunk, row) = place.find(service);
+                if let Some(host) = chunk.host_name(row) {
                     self.put_alias(Owner::Question, host, service.ttl);
                 }
             }
@@ -109,8 +110,7 @@ impl<'a> Answer<'a, '_, '_> {
                 continue;
             }
             let data = chunk.srv_data(row);
-            let rest =
-                if matches!(row.target, Target::Host(_)) { &[] } else { self.typed_domain() };
+            let rest = if row.target == Target::Host { &[] } else { self.typed_domain() };
             let target_at = self.writer.length() + FIXED + 6;
             let glue = self.glue(data, row, target_at);
             let size = FIXED + data.len() + rest.len();
@@ -193,7 +193,7 @@ impl<'a> Answer<'a, '_, '_> {
     fn put_glue(&mut self, chunk: &Chunk, row: &Row, ttl: u32, accepted: Accepted) {
         let domain = self.domain_at();
         let at = accepted.target_at;
-        if let Target::Host(host) = &row.target {
+        if let Some(host) = chunk.host_name(row) {
             return self.put_target(Section::Additional, at, Trail::new(host));
         }
         let (Some(ip), data) = (row.any(), chunk.srv_data(row)) else { return };

@@ -18,8 +18,8 @@ pub(crate) struct Row {
     pub target: Target,
     /// Equal for instances that make one SRV record: same node, address and port.
     pub identity: u64,
-    /// The instance's own address where it is not its node's: what a reverse look-up finds.
-    pub reverse: Option<IpAddr>,
+    /// A reverse look-up finds it: its address is its own and not its node's.
+    pub is_found: bool,
     srv: (u16, u16),
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Family {
 }
 
 /// What the target of a row's SRV record is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     /// There is no address at all, so no record.
     Nothing,
@@ -39,8 +39,8 @@ pub(crate) enum Target {
     Node,
     /// `HEX.addr.DC`, to be continued by the domain.
     Address,
-    /// A host name, whole.
-    Host(Box<[u8]>),
+    /// A host name, whole; see [`Chunk::host_name`].
+    Host,
 }
 
 impl Row {
@@ -50,6 +50,11 @@ impl Row {
             Family::V4 => self.v4.map(IpAddr::V4),
             Family::V6 => self.v6.map(IpAddr::V6),
         }
+    }
+
+    /// The address under which a reverse look-up finds it.
+    pub fn reverse(&self) -> Option<IpAddr> {
+        if self.is_found { self.any() } else { None }
     }
 }
 
@@ -79,7 +84,7 @@ impl Draft {
             any,
             target,
             identity: 0,
-            reverse: None,
+            is_found: false,
             srv: (0, 0),
         };
         Draft { row, srv, tags: Vec::new() }
@@ -148,7 +153,7 @@ impl Chunk {
         set(&mut self.v4, row.v4.is_some());
         set(&mut self.v6, row.v6.is_some());
         set(&mut self.ip, row.any.is_some());
-        set(&mut self.host, matches!(row.target, Target::Host(_)));
+        set(&mut self.host, row.target == Target::Host);
         set(&mut self.srv, row.target != Target::Nothing);
     }
 
@@ -160,6 +165,11 @@ impl Chunk {
     /// The SRV data of a row of this chunk.
     pub fn srv_data(&self, row: &Row) -> &[u8] {
         &self.bytes[usize::from(row.srv.0)..][..usize::from(row.srv.1)]
+    }
+
+    /// The host name that a row of this chunk has for an address, whole in wire form.
+    pub fn host_name(&self, row: &Row) -> Option<&[u8]> {
+        (row.target == Target::Host).then(|| &self.srv_data(row)[6..])
     }
 
     /// The rows that have a tag, by its hash.

@@ -1,6 +1,7 @@
 //! All rows, immutable, and the step from one picture to the next.
 
 use super::chunk::{Draft, Target};
+use super::names::{Names, Pointer};
 use super::node::labels;
 use super::service::ServiceDraft;
 use super::{Addresses, NodeFacts, ServiceRow};
@@ -22,7 +23,9 @@ pub(crate) struct Picture {
     nodes: Map<Arc<NodeEntry>>,
     services: Map<Arc<ServiceRow>>,
     /// The names of each address, in order, and how many rows give it that name.
-    reverse: imbl::GenericHashMap<IpAddr, Names, RandomState, DefaultSharedPtr>,
+    /// Mutated in place while a picture is made, shared after that; read without an iterator of
+    /// imbl's, which would allocate.
+    reverse: imbl::GenericHashMap<IpAddr, Arc<Names>, RandomState, DefaultSharedPtr>,
     /// What is not here does not exist; else it is just not held.
     pub is_complete: bool,
     /// The datacenter that the rows are of, lower-cased.
@@ -30,23 +33,12 @@ pub(crate) struct Picture {
     hasher: RandomState,
 }
 
-/// Mutated in place while a picture is made, shared after that; read without an iterator of imbl's,
-/// which would allocate.
-type Names = Arc<Vec<(Pointer, u32)>>;
-
 #[derive(Debug)]
 struct NodeEntry {
     facts: Arc<NodeFacts>,
     source: Arc<Row<Node>>,
     /// The services of all its instances, in order.
     services: Box<[Folded]>,
-}
-
-/// What a reverse look-up finds; a node's name wins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Pointer {
-    Node(Folded),
-    Service(Folded),
 }
 
 /// Makes rows of what a view shows.
@@ -313,7 +305,7 @@ impl Encoder {
         }
         let (own, is_given) = self.own_addresses(instance);
         let is_own = own.any.is_some();
-        let reverse = own.any.filter(|ip| Some(*ip) != node.addresses.any);
+        let is_found = is_own && own.any != node.addresses.any;
         let addresses = if is_given { own } else { own.or(&node.addresses) };
         let target = target(node, &addresses, is_own);
         let weight = match health {
@@ -322,10 +314,10 @@ impl Encoder {
         };
         // Consul takes any port and answers its low 16 bits.
         let port = instance.port as u16;
-        let srv = self.srv_data(node, &target, addresses.any, weight, port);
+        let srv = self.srv_data(node, target, &addresses, weight, port);
         let identity = self.hasher.hash_one((&node.key, &srv[4..]));
         let mut draft = Draft::new(node, &addresses, target, srv);
-        (draft.row.identity, draft.row.reverse) = (identity, reverse);
+        (draft.row.identity, draft.row.is_found) = (identity, is_found);
         draft.tags = instance.tags.iter().map(|tag| hash_tag(&self.hasher, tag)).collect();
         Some(draft)
     }
@@ -354,8 +346,8 @@ impl Encoder {
     fn srv_data(
         &self,
         node: &NodeFacts,
-        target: &Target,
-        any: Option<IpAddr>,
+        target: Target,
+        addresses: &Addresses,
         weight: i64,
         port: u16,
     ) -> Vec<u8> {
@@ -363,15 +355,16 @@ impl Encoder {
         let mut data = vec![0, 1];
         data.extend_from_slice(&weight.to_be_bytes());
         data.extend_from_slice(&port.to_be_bytes());
-        match (target, any) {
-            (Target::Node, _) => data.extend_from_slice(&node.target),
-            (Target::Address, Some(ip)) => {
+        match target {
+            Target::Node => data.extend_from_slice(&node.target),
+            Target::Address => {
+                let Some(ip) = addresses.any else { return data };
                 let mut label = [0; 33];
                 data.extend_from_slice(crate::naming::consul::address_label(ip, &mut label));
                 data.extend_from_slice(&self.addr);
             }
-            (Target::Host(host), _) => data.extend_from_slice(host),
-            (Target::Nothing | Target::Address, _) => {}
+            Target::Host => data.extend_from_slice(addresses.host.as_deref().unwrap_or_default()),
+            Target::Nothing => {}
         }
         data
     }
@@ -379,7 +372,7 @@ impl Encoder {
 
 fn target(node: &NodeFacts, addresses: &Addresses, is_own: bool) -> Target {
     match (&addresses.host, addresses.any) {
-        (Some(host), None) => Target::Host(host.clone()),
+        (Some(_), None) => Target::Host,
         (_, Some(_)) if !is_own && node.is_target => Target::Node,
         (_, Some(_)) => Target::Address,
         (None, None) => Target::Nothing,
@@ -433,7 +426,8 @@ impl Picture {
 
     /// The names of an address, nodes before services.
     pub fn pointers(&self, address: IpAddr) -> impl Iterator<Item = &Pointer> {
-        self.reverse.get(&address).into_iter().flat_map(|names| names.iter()).map(|(name, _)| name)
+        let names = self.reverse.get(&address).map_or(&[][..], |names| names.as_slice());
+        names.iter().map(|(name, _)| name)
     }
 
     fn put_node(&mut self, source: Arc<Row<Node>>, facts: Arc<NodeFacts>, services: Box<[Folded]>) {
@@ -457,17 +451,15 @@ impl Picture {
 
     fn count_reverse(&mut self, of: Pointer, by: impl IntoIterator<Item = (IpAddr, i32)>) {
         for (ip, by) in by {
-            let names = Arc::make_mut(self.reverse.entry(ip).or_default());
-            match names.binary_search_by(|(name, _)| name.cmp(&of)) {
-                Ok(at) => {
-                    names[at].1 = names[at].1.saturating_add_signed(by);
-                    if names[at].1 == 0 {
-                        names.remove(at);
-                    }
+            let Some(names) = self.reverse.get_mut(&ip) else {
+                if by > 0 {
+                    self.reverse.insert(ip, Arc::new(Names::new(&of, by.unsigned_abs())));
                 }
-                Err(at) => names.insert(at, (of.clone(), u32::try_from(by).unwrap_or(0))),
-            }
-            if names.is_empty() {
+                continue;
+            };
+            let names = Arc::make_mut(names);
+            names.count(&of, by);
+            if names.as_slice().is_empty() {
                 self.reverse.remove(&ip);
             }
         }

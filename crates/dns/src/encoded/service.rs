@@ -1,6 +1,6 @@
 //! A service: chunks of instances in the order of their nodes.
 
-use super::chunk::{Chunk, Draft, ROWS};
+use super::chunk::{Chunk, Draft, ROWS, Row};
 use model::Folded;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl ServiceDraft {
 
     /// Begins with these rows, in the order of their nodes.
     pub fn from_rows(drafts: Vec<Draft>) -> ServiceDraft {
-        let reverse = drafts.iter().filter_map(|draft| draft.row.reverse).map(|ip| (ip, 1));
+        let reverse = drafts.iter().filter_map(|draft| draft.row.reverse()).map(|ip| (ip, 1));
         let reverse = reverse.collect();
         ServiceDraft { chunks: cut(drafts), reverse }
     }
@@ -40,7 +40,7 @@ impl ServiceDraft {
     /// All rows go: what reverse look-ups lose with them.
     pub fn forget(row: &ServiceRow) -> impl Iterator<Item = (IpAddr, i32)> {
         let rows = row.chunks.iter().flat_map(|chunk| chunk.rows());
-        rows.filter_map(|row| row.reverse).map(|ip| (ip, -1))
+        rows.filter_map(Row::reverse).map(|ip| (ip, -1))
     }
 
     /// Puts these rows in the place of all rows of `node`.
@@ -58,7 +58,7 @@ impl ServiceDraft {
         let (gone, mut drafts): (Vec<Draft>, Vec<Draft>) =
             old.partition(|draft| draft.row.node.key == *node);
         let reverse = |drafts: &[Draft], by| {
-            let ips = drafts.iter().filter_map(|draft| draft.row.reverse);
+            let ips = drafts.iter().filter_map(|draft| draft.row.reverse());
             ips.map(|ip| (ip, by)).collect::<Vec<_>>()
         };
         self.reverse.extend(reverse(&gone, -1));

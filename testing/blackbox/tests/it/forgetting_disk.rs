@@ -115,6 +115,9 @@ fn nothing_acknowledged_is_lost_by_kills() -> Result<()> {
             let files = listing(&disk.path());
             format!("kill {kill}, RUTTER_SEED={seed}; refused {refused:?}; files {files:#?}")
         })?;
+        if kill % 100 == 99 {
+            println!("{} kills so far; {run:?}", kill + 1);
+        }
     }
     let server = launch(&disk)?.start()?;
     let last = load.verify(server.http).context("after the last kill")?;

@@ -1,13 +1,16 @@
 //! What happens in the background of a running server.
 //!
-//! One task: it sleeps until the log has synced something or a snapshot is due. Then it writes the
-//! mark, and takes the snapshot on a thread of its own while writes go on. A snapshot that fails is
-//! no reason to die: the log is whole, and it is tried again later.
+//! One task: it sleeps until the log has synced something or a snapshot is due. It writes the mark,
+//! and beside that, on a thread of its own, the snapshot, while writes go on. A snapshot that fails
+//! is no reason to die: the log is whole, and it is tried again later.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use futures_util::future::{self, BoxFuture};
+use openraft::Instant;
 use openraft::async_runtime::AsyncRuntime;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -20,7 +23,7 @@ use crate::snapshot::Snapshots;
 
 /// How long the mark may lag; and how often at most it is synced.
 const MARK_EVERY: Duration = Duration::from_millis(50);
-const MARK_SYNCS_EVERY: u32 = 20;
+const SYNC_MARK_EVERY: Duration = Duration::from_secs(1);
 /// How long after a snapshot failed the next is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -34,38 +37,106 @@ pub(crate) struct Keeper<H: Host> {
     pub stop: watch::Receiver<bool>,
 }
 
+/// Why the keeper woke up.
+enum Event {
+    Stop,
+    /// The snapshot is done; false when it failed.
+    Taken(bool),
+    Woken,
+}
+
+/// What is to be done without being woken, by the time since the start.
+#[derive(Default)]
+struct Plan {
+    /// The mark's file holds what is not synced, or could not be written.
+    unsynced: bool,
+    synced_at: Option<Duration>,
+    /// The last snapshot failed, and is tried again then.
+    retry_at: Option<Duration>,
+}
+
+impl Plan {
+    fn sync_due(&self, now: Duration) -> bool {
+        self.synced_at.is_none_or(|at| now.saturating_sub(at) >= SYNC_MARK_EVERY)
+    }
+
+    /// How long until then.
+    fn next(&self, now: Duration) -> Option<Duration> {
+        let sync = self.unsynced.then(|| self.synced_at.unwrap_or(now) + SYNC_MARK_EVERY);
+        let first = sync.into_iter().chain(self.retry_at).min()?;
+        Some(first.saturating_sub(now))
+    }
+}
+
 impl<H: Host> Keeper<H> {
     /// Works until told to stop; the mark is then written a last time.
-    pub(crate) async fn run(mut self) {
-        let mut round: u32 = 0;
-        let mut pause = Duration::ZERO;
-        while self.wait().await {
+    pub(crate) async fn run(self) {
+        let started = <H::Runtime as AsyncRuntime>::Instant::now();
+        let mut plan = Plan::default();
+        let mut snapshot: Option<BoxFuture<'_, bool>> = None;
+        loop {
+            let now = started.elapsed();
+            if snapshot.is_none() && plan.retry_at.is_none_or(|at| at <= now) && self.is_due() {
+                plan.retry_at = None;
+                snapshot = Some(Box::pin(self.take_snapshot()));
+            }
+            match self.wait(&mut snapshot, plan.next(now)).await {
+                Event::Stop => break,
+                Event::Taken(taken) => {
+                    snapshot = None;
+                    plan.retry_at = (!taken).then(|| started.elapsed() + RETRY_AFTER);
+                    continue;
+                }
+                Event::Woken => {}
+            }
             // Gathers what is synced meanwhile, so that a busy log is marked twenty times a second.
             if !self.sleep(MARK_EVERY).await {
                 break;
             }
-            round = round.wrapping_add(1);
-            self.write_mark(round.is_multiple_of(MARK_SYNCS_EVERY)).await;
-            pause = pause.saturating_sub(MARK_EVERY);
-            if pause.is_zero() && self.is_due() && !self.take_snapshot().await {
-                pause = RETRY_AFTER;
+            let now = started.elapsed();
+            let sync = plan.sync_due(now);
+            plan.unsynced = !self.write_mark(sync).await;
+            if sync {
+                plan.synced_at = Some(now);
             }
+        }
+        if let Some(snapshot) = snapshot {
+            // It hears of the stop too; its thread must be done before the directory is let go.
+            snapshot.await;
         }
         self.write_mark(true).await;
     }
 
-    /// Sleeps until there is work; false when it is time to stop.
-    async fn wait(&mut self) -> bool {
-        let (wake, stop) = (self.shared.wake.clone(), &mut self.stop);
+    /// Sleeps until there is work, or at most `time`.
+    async fn wait(
+        &self,
+        snapshot: &mut Option<BoxFuture<'_, bool>>,
+        time: Option<Duration>,
+    ) -> Event {
+        let mut stop = self.stop.clone();
+        let taken = async {
+            match snapshot {
+                Some(snapshot) => snapshot.await,
+                None => future::pending().await,
+            }
+        };
+        let over = async {
+            match time {
+                Some(time) => H::Runtime::sleep(time).await,
+                None => future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => false,
-            () = wake.notified() => true,
+            _ = stop.wait_for(|stop| *stop) => Event::Stop,
+            taken = taken => Event::Taken(taken),
+            () = self.shared.wake.notified() => Event::Woken,
+            () = over => Event::Woken,
         }
     }
 
-    async fn sleep(&mut self, time: Duration) -> bool {
-        let stop = &mut self.stop;
+    async fn sleep(&self, time: Duration) -> bool {
+        let mut stop = self.stop.clone();
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => false,
@@ -73,11 +144,16 @@ impl<H: Host> Keeper<H> {
         }
     }
 
-    async fn write_mark(&self, sync: bool) {
-        let Some(mark) = self.mark.clone() else { return };
-        if let Err(error) = H::offload(move || mark.write(sync)).await {
-            // Without it a damaged tail may look torn; that is no reason to stop now.
-            warn!(%error, "cannot mark how far the log is synced");
+    /// True when the mark is on the disk up to the newest.
+    async fn write_mark(&self, sync: bool) -> bool {
+        let Some(mark) = self.mark.clone() else { return true };
+        match H::offload(move || mark.write(sync)).await {
+            Ok(synced) => synced,
+            Err(error) => {
+                // Without it a damaged tail may look torn; that is no reason to stop now.
+                warn!(%error, "cannot mark how far the log is synced");
+                false
+            }
         }
     }
 
@@ -95,9 +171,18 @@ impl<H: Host> Keeper<H> {
         let Ok(Picture { meta, content }) = picture.await else { return false };
         let index = meta.last_log_id.as_ref().map(|id| id.index);
         let snapshots = self.snapshots.clone();
-        let taken = H::offload(move || snapshots.take(meta, content)).await;
+        let shared = self.shared.clone();
+        let go_on = move |_expected: u64| match shared.is_stopping() {
+            true => Err(io::Error::other("the server is stopping")),
+            false => Ok(()),
+        };
+        let taken = H::offload(move || snapshots.take(meta, content, &go_on)).await;
         let bytes = match taken {
             Ok(bytes) => bytes,
+            Err(error) if self.shared.is_stopping() => {
+                debug!(%error, index, "gave up a snapshot");
+                return false;
+            }
             Err(error) => {
                 warn!(%error, index, "cannot take a snapshot");
                 return false;

@@ -58,17 +58,19 @@ impl From<io::Error> for Bad {
     }
 }
 
-/// Writes a snapshot; returns the size of the file.
+/// Writes a snapshot; returns the size of the file. `go_on` is asked now and then, and its error
+/// ends the writing.
 pub(super) fn write(
     disk: &dyn Disk,
     name: &str,
     header: &Header,
     facts: &Facts,
     picture: &dyn FsmSnapshot,
+    go_on: &dyn Fn() -> io::Result<()>,
 ) -> io::Result<u64> {
     let path = format!("{DIRECTORY}/{name}");
     let temporary = format!("{path}.tmp");
-    let written = write_to(disk, &temporary, header, facts, picture);
+    let written = write_to(disk, &temporary, header, facts, picture, go_on);
     if written.is_err() {
         // It takes space that somebody needs; if it cannot be removed now, the next start does it.
         let _left_for_the_next_start = disk.remove(&temporary);
@@ -85,11 +87,13 @@ fn write_to(
     header: &Header,
     facts: &Facts,
     picture: &dyn FsmSnapshot,
+    go_on: &dyn Fn() -> io::Result<()>,
 ) -> io::Result<u64> {
     let head = encode_header(header, facts);
     let mut out = Summed::new(BufWriter::with_capacity(BUFFER, disk.create(path)?));
     out.inner.write_all(&head)?;
-    picture.write_to(&mut out)?;
+    picture.write_to(&mut Watched { inner: &mut out, since: 0, go_on })?;
+    go_on()?;
     let length = out.length;
     out.write_all(&length.to_be_bytes())?;
     let sum = out.sum.finalize();
@@ -216,6 +220,30 @@ pub(super) fn restore(disk: &dyn Disk, name: &str, fsm: &mut dyn Fsm) -> Result<
     }
     let path = disk.locate(&format!("{DIRECTORY}/{name}"));
     read.map_err(|source| StartError::Io { doing: "restore", path, source })
+}
+
+/// A stream that ends when it is told not to go on.
+struct Watched<'a, T> {
+    inner: T,
+    since: usize,
+    go_on: &'a dyn Fn() -> io::Result<()>,
+}
+
+impl<T: Write> Write for Watched<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.since >= BUFFER {
+            (self.go_on)()?;
+            self.since = 0;
+        }
+        // In parts, so that a picture written in one call is watched too.
+        let written = self.inner.write(&bytes[..bytes.len().min(BUFFER)])?;
+        self.since += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// A stream that is counted and summed on its way.

@@ -126,11 +126,16 @@ impl Snapshots {
     }
 
     /// Writes a picture out, durably, and lets go of the oldest. Returns its size.
+    ///
+    /// `go_on` is asked first, with the size to expect, and while writing; its error ends it.
     pub(crate) fn take(
         &self,
         meta: SnapshotMeta,
         picture: Box<dyn FsmSnapshot>,
+        go_on: &dyn Fn(u64) -> io::Result<()>,
     ) -> io::Result<u64> {
+        let expected = self.kept().back().map_or(0, |newest| newest.bytes);
+        go_on(expected)?;
         let kept = match &self.place {
             Place::Memory => Kept { meta, bytes: 0, _picture: Some(picture.into()) },
             Place::Files { disk, facts } => {
@@ -141,6 +146,7 @@ impl Snapshots {
                     &header,
                     facts,
                     picture.as_ref(),
+                    &|| go_on(0),
                 )?;
                 Kept { meta, bytes, _picture: None }
             }

@@ -68,6 +68,11 @@ impl FsmSnapshot for Picture {
         match self.0.keys.get("picture").map(String::as_str) {
             Some("fails") => return Err(std::io::Error::other("told to fail")),
             Some("panics") => panic!("told to panic"),
+            // As slowly as a disk would, so that it never takes much of one.
+            Some("has no end") => loop {
+                out.write_all(&[0; 64 << 10])?;
+                std::thread::sleep(Duration::from_millis(1));
+            },
             _ => {}
         }
         writeln!(out, "{}", self.0.count)?;

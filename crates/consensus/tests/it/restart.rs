@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use consensus::{ProposeError, StartError};
+use consensus::{Limits, ProposeError, StartError};
 
-use crate::machine::{limits, options, set, start};
+use crate::machine::{eventually, limits, options, set, start};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_alone_leads_at_once_and_again_after_each_restart() {
@@ -83,4 +83,41 @@ async fn an_older_program_is_refused() {
     consensus::start(newer, machine).await.unwrap().shutdown().await;
     let Err(refused) = start(Some(directory.path()), limits()).await else { panic!("started") };
     assert!(refused.to_string().contains("start the newer program again"), "{refused}");
+}
+
+/// The names in the directory of snapshots.
+fn snapshots(root: &std::path::Path) -> Vec<String> {
+    let names = std::fs::read_dir(root.join("snapshots")).unwrap();
+    names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_snapshot_is_written_the_mark_moves_on_and_a_stop_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let limits = Limits { snapshot_log_bytes: 2000, ..limits() };
+    let (server, view) = start(Some(root), limits.clone()).await.unwrap();
+    set(&server, "picture", "has no end").await;
+    for number in 0..10 {
+        set(&server, "a", &number.to_string()).await;
+    }
+    eventually("a snapshot is being written", || {
+        snapshots(root).iter().any(|name| name.ends_with(".tmp"))
+    })
+    .await;
+    let marked = || std::fs::metadata(root.join("synced")).map_or(0, |file| file.len());
+    for number in 0..3 {
+        let before = marked();
+        set(&server, "b", &number.to_string()).await;
+        eventually("the mark moved on", || marked() > before).await;
+    }
+    assert!(snapshots(root).iter().any(|name| name.ends_with(".tmp")), "it is still written");
+
+    let stopped = tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await;
+    stopped.expect("a stop does not wait for a snapshot");
+    assert_eq!(snapshots(root), Vec::<String>::new());
+    let before = view.lock().unwrap().clone();
+    let (server, view) = start(Some(root), limits).await.unwrap();
+    assert_eq!(*view.lock().unwrap(), before);
+    server.shutdown().await;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{Notify, watch};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::space::Space;
 
@@ -60,18 +60,25 @@ impl Shared {
         }
     }
 
-    /// Records that the log cannot be written or read.
+    /// Records that the log cannot be written or read; that is nothing new once it is being closed.
     pub(crate) fn fail_log(&self, doing: &str, problem: &io::Error) {
         let place = match &self.place {
             Some(place) => format!("the log in {}", place.display()),
             None => "the log in memory".into(),
         };
-        if problem.kind() == io::ErrorKind::StorageFull {
-            if let Some(space) = &self.space
-                && let Err(error) = space.give_up()
-            {
-                error!(%error, "cannot give up the reserve file");
-            }
+        let full = is_full(problem);
+        if full
+            && let Some(space) = &self.space
+            && let Err(error) = space.give_up()
+        {
+            error!(%error, "cannot give up the reserve file");
+        }
+        if self.is_stopping() {
+            // The log is being closed under what the engine still had to write.
+            warn!(%problem, "cannot {doing} {place} while stopping");
+            return;
+        }
+        if full {
             return self.fail(format!(
                 "cannot {doing} {place}: the disk is full; make room and start again, nothing \
                  that was acknowledged is lost"
@@ -100,5 +107,38 @@ impl Shared {
         if before + bytes >= self.snapshot_due.load(Relaxed) {
             self.wake.notify_one();
         }
+    }
+}
+
+/// Whether there is no room, on the disk or for this user.
+fn is_full(problem: &io::Error) -> bool {
+    matches!(problem.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_full_quota_are_told_alike() {
+        for (problem, full) in [
+            (io::ErrorKind::StorageFull.into(), true),
+            (io::ErrorKind::QuotaExceeded.into(), true),
+            (io::Error::from(nix::errno::Errno::EDQUOT), true),
+            (io::Error::from(nix::errno::Errno::EIO), false),
+        ] {
+            let shared = Shared::new(None, None, Arc::default());
+            shared.fail_log("write", &problem);
+            let said = shared.failed().unwrap();
+            assert_eq!(said.contains("the disk is full; make room"), full, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_closed_by_a_stop_has_not_failed() {
+        let shared = Shared::new(None, None, Arc::default());
+        shared.stopping.store(true, Relaxed);
+        shared.fail_log("write", &io::Error::other("the log is closed"));
+        assert_eq!(shared.failed(), None);
     }
 }

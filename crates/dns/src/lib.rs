@@ -16,7 +16,6 @@
 //! Decisions 0003 and 0007.
 
 mod config;
-mod connections;
 mod zone;
 
 mod naming;

@@ -1,7 +1,6 @@
 //! Starting and stopping: addresses, threads, tasks.
 
 use crate::config::Config;
-use crate::connections::Connections;
 use crate::encoded::Encoder;
 use crate::meters::{Counts, Meters, Transport};
 use crate::responder::Responder;
@@ -10,6 +9,7 @@ use crate::slow::{Desks, Job, Slow};
 use crate::table::Table;
 use crate::tcp::Acceptor;
 use crate::zone::{BadDomain, Zone};
+use net::connections::Connections;
 use net::udp::{BindError, Bound, Socket};
 use seams::Reader;
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ pub fn start(
     spawn_until(stopped.clone(), run);
     let acceptor = Arc::new(Acceptor {
         slow,
-        connections: Connections::new(limits.tcp_connections, limits.tcp_connections_per_client),
+        connections: Connections::new(limits.tcp_connections_per_client, limits.tcp_connections),
         idle: limits.tcp_idle,
         tally: meters.tally(Transport::Tcp),
         stop: stopped,

@@ -1,9 +1,9 @@
 //! TCP: pipelined questions, answered in order; silent and slow connections are closed.
 
 use crate::answer::Channel;
-use crate::connections::Connections;
 use crate::meters::{Count, Tally};
 use crate::slow::Slow;
+use net::connections::Connections;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const LONGEST_QUESTION: usize = 4096;
 /// Answers on TCP.
 pub(crate) struct Acceptor {
     pub slow: Arc<Slow>,
-    pub connections: Arc<Connections>,
+    pub connections: Connections,
     pub idle: Duration,
     pub tally: Arc<Tally>,
     pub stop: watch::Receiver<bool>,
@@ -45,7 +45,7 @@ impl Acceptor {
     }
 
     fn take(self: &Arc<Self>, stream: TcpStream, client: IpAddr) {
-        let Some(place) = self.connections.enter(client) else {
+        let Ok(place) = self.connections.enter(client) else {
             self.tally.count(Count::ConnectionsRefused);
             return;
         };

@@ -6,15 +6,14 @@
 //! is being answered takes the answer's future with it.
 
 mod body;
-mod connections;
 mod pool;
 mod stream;
 
 pub use body::BodyError;
 
+use crate::connections::{self, Connections};
 use body::{Budget, Taken};
 use bytes::Bytes;
-use connections::Connections;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};

@@ -1,4 +1,5 @@
 //! Sockets: TCP and UDP listeners, UDP batches, HTTP plumbing.
+pub mod connections;
 pub mod host;
 pub mod http;
 mod listen;

@@ -1,11 +1,12 @@
-//! How many connections there are, by client address and in all.
+//! How many connections there are, of each client and in all, so that none takes them all.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts connections.
-pub(super) struct Connections {
+#[derive(Debug)]
+pub struct Connections {
     per_client: usize,
     all: usize,
     open: Arc<Mutex<Open>>,
@@ -19,7 +20,7 @@ struct Open {
 
 /// Which limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub enum Full {
     /// This client has too many.
     Client,
     /// There are too many.
@@ -28,7 +29,7 @@ pub(super) enum Full {
 
 /// A connection's place; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     client: IpAddr,
     open: Arc<Mutex<Open>>,
 }
@@ -45,21 +46,24 @@ fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
 }
 
 impl Connections {
+    /// At most so many of one client address, and of all.
     pub fn new(per_client: usize, all: usize) -> Connections {
         Connections { per_client, all, open: Arc::default() }
     }
 
     /// Takes a place for a connection of this client.
     pub fn enter(&self, client: IpAddr) -> Result<Place, Full> {
+        // A client of IPv4 is the same one on a socket of IPv6.
+        let client = client.to_canonical();
         let mut open = lock(&self.open);
         if open.all >= self.all {
             return Err(Full::All);
         }
-        let count = open.by_client.entry(client).or_default();
-        if *count >= self.per_client {
+        let of_client = open.by_client.get(&client).copied().unwrap_or(0);
+        if of_client >= self.per_client {
             return Err(Full::Client);
         }
-        *count += 1;
+        open.by_client.insert(client, of_client + 1);
         open.all += 1;
         Ok(Place { client, open: Arc::clone(&self.open) })
     }
@@ -86,12 +90,14 @@ mod tests {
     fn a_place_given_back_can_be_taken_again() {
         let connections = Connections::new(2, 3);
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mapped = "::ffff:10.0.0.1".parse().unwrap();
         let first = connections.enter(a).unwrap();
-        let _second = connections.enter(a).unwrap();
+        let _second = connections.enter(mapped).unwrap();
         assert_eq!(connections.enter(a).unwrap_err(), Full::Client);
         let _third = connections.enter(b).unwrap();
         assert_eq!(connections.enter(b).unwrap_err(), Full::All);
         drop(first);
-        connections.enter(a).unwrap();
+        drop(connections.enter(a).unwrap());
+        assert_eq!(lock(&connections.open).by_client.len(), 2);
     }
 }

@@ -2,20 +2,31 @@
 //!
 //! raft-log repairs a torn tail by cutting it, and takes some damage for one. So the files are read
 //! first, without changing them, and the start is refused when
-//! - a record is damaged otherwise than by ending early, or a file between two others is missing;
+//! - a record is damaged otherwise than by tearing, or a file between two others is missing;
 //! - what can be read ends before the [`Mark`](super::Mark), which was synced and so once readable;
 //! - the entries that can be read have a hole.
+//!
+//! Tearing is: the file ends within the last record, or that is zero from a block of the disk on,
+//! since a file's length may be stored before its content. The second raft-log does not know, so
+//! such a record is cut here, once all the rest was found sound.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use raft_log::codeq::OffsetSize;
 use raft_log::{Dump, DumpApi, RaftLogAction, RaftLogRecord, WALRecord};
+use tracing::warn;
 
 use super::chunks::{Shape, config};
 use crate::error::StartError;
-use crate::options::Limits;
+use crate::options::{LARGEST_ENTRY_BYTES, Limits};
+
+/// The smallest block that a disk stores whole.
+const BLOCK: u64 = 512;
+/// raft-log's number for an entry, and an entry's length on disk without its bytes.
+const APPEND: u64 = 1;
+const EMPTY_ENTRY: u64 = 33;
 
 /// Reads the log's files and refuses those that have lost something.
 pub(crate) fn inspect(directory: &Path, limits: &Limits, mark: u64) -> Result<(), StartError> {
@@ -33,29 +44,64 @@ pub(crate) fn inspect(directory: &Path, limits: &Limits, mark: u64) -> Result<()
         // The name that raft-log gives the file.
         directory.join(raft_log::chunked_wal::Config::chunk_file_name(raft_log::ChunkId(chunk)))
     };
+    let mut torn = None;
     if let Some((chunk, problem)) = &seen.unreadable
         && !seen.runs_out
         && seen.end >= mark
     {
-        let file = path(*chunk);
-        let zeros = only_zeros(&file, seen.end.saturating_sub(*chunk));
-        if !zeros.map_err(|source| fail("read the log in", source))? {
-            return Err(StartError::Damaged { file, problem: problem.clone() });
+        let (file, from) = (path(*chunk), seen.end.saturating_sub(*chunk));
+        match tail(&file, from).map_err(|source| fail("read the log in", source))? {
+            Tail::Zero => {}
+            Tail::Torn => torn = Some((file, from)),
+            Tail::Damaged => {
+                return Err(StartError::Damaged { file, problem: problem.clone() });
+            }
         }
     }
-    seen.judge(mark).map_err(|(chunk, problem)| StartError::Damaged { file: path(chunk), problem })
+    let judged = seen.judge(mark);
+    judged.map_err(|(chunk, problem)| StartError::Damaged { file: path(chunk), problem })?;
+    let Some((file, length)) = torn else { return Ok(()) };
+    warn!(file = %file.display(), length, "cutting a torn record off the log");
+    cut(&file, length).map_err(|source| fail("cut a torn record off the log in", source))
 }
 
-/// Whether a file holds nothing after `from`: its length was stored, and its content was not.
-fn only_zeros(file: &Path, from: u64) -> io::Result<bool> {
+/// What the end of a file looks like, from a record that cannot be read on.
+enum Tail {
+    /// Nothing of the record was stored, only the file's length; raft-log cuts that.
+    Zero,
+    /// The record's first blocks were stored, and nothing after them.
+    Torn,
+    Damaged,
+}
+
+fn tail(file: &Path, from: u64) -> io::Result<Tail> {
     let mut file = File::open(file)?;
     file.seek(SeekFrom::Start(from))?;
-    for byte in BufReader::new(file).bytes() {
-        if byte? != 0 {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    // At most what is queued for one write and the rest of a chunk.
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest)?;
+    let Some(last) = rest.iter().rposition(|byte| *byte != 0) else { return Ok(Tail::Zero) };
+    let stored = (from + last as u64 + 1).next_multiple_of(BLOCK) - from;
+    // The record must reach beyond what was stored: else it was there, and was damaged.
+    let torn = from > 0 && stored < rest.len() as u64 && stored < claimed(&rest);
+    Ok(if torn { Tail::Torn } else { Tail::Damaged })
+}
+
+/// How long a record says it is: of an entry, type, position, kind, length, bytes and checksum.
+/// Everything else is shorter than an empty entry.
+fn claimed(record: &[u8]) -> u64 {
+    let word = |at: usize| {
+        let bytes = record.get(at..at + 4)?;
+        Some(u64::from(u32::from_be_bytes(bytes.try_into().ok()?)))
+    };
+    let length = if word(0) == Some(APPEND) { word(21).unwrap_or(0) } else { 0 };
+    if length > LARGEST_ENTRY_BYTES as u64 { 0 } else { EMPTY_ENTRY + length }
+}
+
+fn cut(file: &Path, length: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(file)?;
+    file.set_len(length)?;
+    file.sync_all()
 }
 
 /// What was read so far.

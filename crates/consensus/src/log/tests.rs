@@ -15,6 +15,12 @@ use crate::types::{Payload, Proposal, log_id};
 
 const ENTRIES: u64 = 9;
 
+/// An entry of some blocks, for tearing; every byte of it differs from zero.
+fn large(index: u64) -> Entry {
+    let bytes = Bytes::from(vec![7; 3000]);
+    Entry { log_id: log_id(1, index), payload: Payload::Normal(Proposal { bytes, ticket: None }) }
+}
+
 fn limits() -> Limits {
     Limits { chunk_bytes: 200, ..Limits::default() }
 }
@@ -154,6 +160,81 @@ fn a_torn_tail_behind_the_mark_is_cut() {
         mark.write(true).unwrap();
         drop(log);
         assert_eq!(contents(&open(bad.path()).unwrap().0).1.len() as u64, ENTRIES + 1);
+    }
+}
+
+/// A log that ends in a large entry, marked after it or before; and where that entry begins.
+fn ending_large(marked: bool) -> (tempfile::TempDir, PathBuf, usize) {
+    let root = scratch();
+    written(root.path());
+    let before = fs::read(root.path().join("synced")).unwrap();
+    let (mut log, mark) = open(root.path()).unwrap();
+    // Fills the file, so that the large one begins the next, after its checkpoint.
+    synced(|done| log.append(vec![entry(ENTRIES)], done));
+    let names = files(root.path());
+    let tail = root.path().join(&names[names.len() - 2]);
+    let start = fs::metadata(&tail).unwrap().len() as usize;
+    synced(|done| log.append(vec![large(ENTRIES + 1)], done));
+    drop(log);
+    mark.write(true).unwrap();
+    if !marked {
+        fs::write(root.path().join("synced"), before).unwrap();
+    }
+    (root, tail, start)
+}
+
+/// Gives the log's last file these bytes, and removes what was begun after it.
+fn end_with(root: &Path, tail: &Path, bytes: &[u8]) {
+    for name in files(root).iter().filter(|name| name.starts_with("log")) {
+        let path = root.join(name);
+        if path.as_path() > tail {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    fs::write(tail, bytes).unwrap();
+}
+
+#[test]
+fn a_record_that_is_zero_from_a_block_on_is_cut_behind_the_mark_and_refused_before() {
+    for marked in [false, true] {
+        let (root, tail, start) = ending_large(marked);
+        let whole = fs::read(&tail).unwrap();
+        assert!(whole.len() > start + 3000, "{} {start}", whole.len());
+        for block in (start.next_multiple_of(512)..whole.len()).step_by(512) {
+            let mut bytes = whole.clone();
+            bytes[block..].fill(0);
+            end_with(root.path(), &tail, &bytes);
+            if marked {
+                check_refused(root.path(), "and was synced up to");
+                continue;
+            }
+            let (log, _) = open(root.path()).unwrap_or_else(|error| panic!("{block}: {error}"));
+            assert_eq!(contents(&log).1.len() as u64, ENTRIES + 1, "block {block}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_record_behind_the_mark_is_not_taken_for_a_torn_one() {
+    let (root, tail, start) = ending_large(false);
+    let whole = fs::read(&tail).unwrap();
+    // A byte of its middle; its first bytes gone; zero from where no block begins; and zeros after
+    // a record that was all there.
+    let mut flipped = whole.clone();
+    flipped[start + 1000] ^= 1;
+    let mut beheaded = whole.clone();
+    beheaded[start + 40..start + 600].fill(0);
+    let mut oddly = whole.clone();
+    let end = oddly.len();
+    oddly[start + 700..end - 9].fill(0);
+    let mut followed = flipped.clone();
+    followed.resize(end.next_multiple_of(512) + 512, 0);
+    for (what, bytes) in
+        [("flipped", flipped), ("beheaded", beheaded), ("oddly", oddly), ("followed", followed)]
+    {
+        end_with(root.path(), &tail, &bytes);
+        println!("{what}");
+        check_refused(root.path(), "a record cannot be read");
     }
 }
 

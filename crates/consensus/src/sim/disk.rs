@@ -128,8 +128,9 @@ impl Held {
             };
             let mut bytes = content.bytes[..content.synced + torn].to_vec();
             if self.dice.one_in(6) {
-                // The length reached the platter, and the blocks did not.
-                bytes[content.synced..].fill(0);
+                // The length reached the platter, and some or all of the blocks did not.
+                let lost = content.synced + self.dice.below(torn as u64 + 1) as usize;
+                bytes[lost..].fill(0);
             }
             self.platter.insert(path, bytes);
         }

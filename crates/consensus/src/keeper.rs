@@ -172,9 +172,11 @@ impl<H: Host> Keeper<H> {
         let index = meta.last_log_id.as_ref().map(|id| id.index);
         let snapshots = self.snapshots.clone();
         let shared = self.shared.clone();
-        let go_on = move |_expected: u64| match shared.is_stopping() {
-            true => Err(io::Error::other("the server is stopping")),
-            false => Ok(()),
+        let go_on = move |bytes| {
+            if shared.is_stopping() {
+                return Err(io::Error::other("the server is stopping"));
+            }
+            shared.space.as_ref().map_or(Ok(()), |space| space.admit_snapshot(bytes))
         };
         let taken = H::offload(move || snapshots.take(meta, content, &go_on)).await;
         let bytes = match taken {

@@ -39,7 +39,9 @@ pub struct Limits {
     pub leader_wait: Duration,
     /// The free space below which proposals are refused; default 64 MiB, 0 turns it off.
     ///
-    /// Lower: more of the disk is used, but less is left for a snapshot, which is what makes room.
+    /// A snapshot, which is what makes room, is written only while half of it stays free. If
+    /// snapshots are larger than the other half, a disk that is filled from outside may leave no
+    /// room for one; the operator must then make some. Lower: more of the disk is used.
     pub disk_reserve_bytes: u64,
     /// A snapshot is taken after this much log, or the last snapshot's size if larger; 64 MiB.
     ///

@@ -1,8 +1,9 @@
 //! The reserve of free space, below which nothing more is accepted.
 //!
 //! A log that meets a full disk is dead until the process restarts, and a restart needs a little
-//! room itself. So proposals are refused while there is still enough for a snapshot, which is what
-//! makes room again; and a file is kept whose only use is to be removed.
+//! room itself. So proposals are refused below the reserve, of which a snapshot may use one half,
+//! since it is what makes room again; the other half is left to the log. And a file is kept whose
+//! only use is to be removed.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -62,6 +63,26 @@ impl Space {
         }
         seen.written += bytes as u64;
         Ok(())
+    }
+
+    /// Refuses to write `bytes` more of a snapshot unless half the reserve would stay free.
+    pub(crate) fn admit_snapshot(&self, bytes: u64) -> io::Result<()> {
+        if self.reserve == 0 {
+            return Ok(());
+        }
+        let free = match self.disk.free() {
+            Ok(free) => free,
+            Err(error) => {
+                warn!(%error, "cannot tell how much of the disk is free");
+                return Ok(());
+            }
+        };
+        let needed = bytes.saturating_add(self.reserve / 2);
+        if free >= needed {
+            return Ok(());
+        }
+        let problem = format!("{free} bytes of the disk are free, and it needs {needed}");
+        Err(io::Error::new(io::ErrorKind::StorageFull, problem))
     }
 
     /// Before the log is opened: makes room for starting, or lays the file down again.

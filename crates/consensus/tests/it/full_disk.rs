@@ -94,6 +94,33 @@ async fn a_nearly_full_disk_refuses_writes_until_there_is_room() {
     server.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_would_fill_the_disk_is_given_up_and_the_log_goes_on() {
+    let Some(disk) = Small::mount("24m") else { return };
+    let limits = Limits { disk_reserve_bytes: 8 << 20, snapshot_log_bytes: 4000, ..limits() };
+    let (server, view) = start(Some(&disk.data()), limits).await.unwrap();
+    set(&server, "picture", "has no end").await;
+    let snapshots = disk.data().join("snapshots");
+    let mut written = false;
+    let begun = Instant::now();
+    // Under way, it takes what is above half the reserve, and proposals are refused meanwhile.
+    while !written || fs::read_dir(&snapshots).unwrap().next().is_some() {
+        let answer = propose(&server, 1).await;
+        let fine = match answer {
+            Ok(_) => true,
+            Err(ProposeError::DiskFull { free, .. }) => free > 3 << 20,
+            Err(_) => false,
+        };
+        assert!(fine, "{answer:?}");
+        written |= fs::read_dir(&snapshots).unwrap().next().is_some();
+        assert!(begun.elapsed() < Duration::from_secs(20), "written: {written}");
+    }
+    let before = view.lock().unwrap().count;
+    until_answered(&server, |answer| answer.is_ok()).await.unwrap();
+    assert!(view.lock().unwrap().count > before);
+    server.shutdown().await;
+}
+
 /// Fills the disk behind the server's back until its log meets that; returns the last acknowledged.
 async fn die_of_a_full_disk(disk: &Small, server: &Consensus) -> u64 {
     let mut number = 0;

@@ -45,12 +45,16 @@ pub fn sim(seeds: u32) -> Result<()> {
     run(test.env("RUTTER_SIM_SEEDS", seeds.to_string()))
 }
 
-/// The kill test of `testing/blackbox`, longer than `make test` has time for.
+/// The kill test of `testing/blackbox`, longer than `make test` has time for, and the log's bounds
+/// on disk and memory after a million overwrites.
 pub fn soak(kills: u32) -> Result<()> {
     let binary = suite::build_the_program()?;
     let mut test =
         cargo(&["test", "--package", "blackbox", "--", "forgetting_disk", "--nocapture"]);
-    run(test.env("RUTTER_SOAK_KILLS", kills.to_string()).env("RUTTER_BIN", binary))
+    run(test.env("RUTTER_SOAK_KILLS", kills.to_string()).env("RUTTER_BIN", binary))?;
+    let mut volume =
+        cargo(&["test", "--package", "consensus", "--", "at_full_size", "--nocapture"]);
+    run(volume.env("RUTTER_VOLUME", "1000000"))
 }
 
 /// Builds for release, installs the peers and runs the benchmarks named.

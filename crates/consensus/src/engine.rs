@@ -293,7 +293,13 @@ impl<H: Host> Running<H> {
         }
     }
 
+    /// At most `leader_wait`: on a disk that stalls, the engine itself may not answer.
     async fn consistent(&self) -> Result<u64, ReadError> {
+        let confirmed = H::Runtime::timeout(self.limits.leader_wait, self.confirmed());
+        confirmed.await.unwrap_or(Err(ReadError::NoLeader))
+    }
+
+    async fn confirmed(&self) -> Result<u64, ReadError> {
         let mut patience = Patience::new(self);
         let mut policy = ReadPolicy::LeaseRead;
         loop {

@@ -122,3 +122,112 @@ fn open_files(
         limits,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+    use std::ops::Range;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::error::ReadError;
+    use crate::fsm::{Command, FsmError, FsmSnapshot};
+    use crate::log::{Done, Wal, WalFigures, WalState};
+    use crate::options::Limits;
+    use crate::types::{Entry, LogId, Vote};
+
+    struct Echo;
+
+    impl Fsm for Echo {
+        fn apply(&mut self, batch: Vec<Command>) -> Result<Vec<Bytes>, FsmError> {
+            Ok(batch.into_iter().map(|command| command.bytes).collect())
+        }
+        fn snapshot(&self) -> Box<dyn FsmSnapshot> {
+            Box::new(Echo)
+        }
+        fn restore(&mut self, _: &mut dyn Read) -> Result<(), FsmError> {
+            Ok(())
+        }
+    }
+
+    impl FsmSnapshot for Echo {
+        fn write_to(&self, _: &mut dyn Write) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A log whose appends are synced when the test says so, once it has begun to hold them.
+    struct Stalling(Memory, Arc<Mutex<Option<Vec<Done>>>>);
+
+    impl Wal for Stalling {
+        fn state(&self) -> WalState {
+            self.0.state()
+        }
+        fn append(&mut self, entries: Vec<Entry>, done: Done) -> io::Result<()> {
+            match self.1.lock().unwrap().as_mut() {
+                None => self.0.append(entries, done),
+                Some(held) => {
+                    held.push(done);
+                    self.0.append(entries, Box::new(|_| {}))
+                }
+            }
+        }
+        fn save_vote(&mut self, vote: &Vote, done: Done) -> io::Result<()> {
+            self.0.save_vote(vote, done)
+        }
+        fn commit(&mut self, committed: &LogId) -> io::Result<()> {
+            self.0.commit(committed)
+        }
+        fn truncate(&mut self, last: Option<&LogId>, done: Done) -> io::Result<()> {
+            self.0.truncate(last, done)
+        }
+        fn purge(&mut self, upto: &LogId, done: Done) -> io::Result<()> {
+            self.0.purge(upto, done)
+        }
+        fn read(&self, range: Range<u64>, most: usize) -> io::Result<Vec<Entry>> {
+            self.0.read(range, most)
+        }
+        fn figures(&self) -> WalFigures {
+            self.0.figures()
+        }
+        fn close(&mut self) -> io::Result<()> {
+            self.0.close()
+        }
+    }
+
+    #[tokio::test]
+    async fn on_a_stalled_disk_appends_are_bounded_and_reads_fail_in_time() {
+        let limits = Limits { leader_wait: Duration::from_millis(300), ..Limits::default() };
+        let options = Options { data: None, format: 1, address: "a:1".into(), limits };
+        let mut parts = open_memory(options, Box::new(Echo)).unwrap();
+        let held = Arc::<Mutex<Option<Vec<Done>>>>::default();
+        parts.wal = Box::new(Stalling(Memory::default(), held.clone()));
+        let server = run::<Tokio>(parts).await.unwrap();
+        *held.lock().unwrap() = Some(Vec::new());
+        let count = || held.lock().unwrap().as_ref().map_or(0, Vec::len);
+        let mut proposals = Vec::new();
+        // One by one, so that each is an append, and some more than may wait.
+        while count() < 256 || proposals.len() < 300 {
+            assert!(proposals.len() < 8000, "{} appends are held", count());
+            let server = server.clone();
+            let propose = async move { server.propose(Bytes::from_static(b"x")).await };
+            proposals.push(tokio::spawn(propose));
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let read = tokio::time::timeout(Duration::from_secs(5), server.consistent()).await;
+        assert!(matches!(read, Ok(Err(ReadError::NoLeader))), "{read:?}");
+        assert_eq!(count(), 256);
+        let released = held.lock().unwrap().take().unwrap();
+        released.into_iter().for_each(|done| done(Ok(())));
+        for proposal in proposals {
+            proposal.await.unwrap().unwrap();
+        }
+        server.consistent().await.unwrap();
+        server.shutdown().await;
+    }
+}

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::{Stream, stream};
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::{AsyncRuntime, LogState, OptionalSend};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::shared::Shared;
 use crate::types::{Entry, LogId, Types, Vote};
@@ -33,6 +33,9 @@ pub(crate) use memory::Memory;
 
 /// Most bytes of entries read at once.
 const READ_BYTES: usize = 1 << 20;
+/// Most appends that may wait for their sync. raft-log's queue holds 1,024 requests, an append is
+/// two at most, and a full queue would block the runtime's thread.
+const APPENDS: usize = 256;
 
 /// Called once, when what it was given with is synced, or cannot be.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -77,18 +80,25 @@ pub(crate) trait Wal: Send + 'static {
 pub(crate) struct LogStore<Rt> {
     wal: Arc<Mutex<Box<dyn Wal>>>,
     shared: Arc<Shared>,
+    appends: Arc<Semaphore>,
     runtime: PhantomData<fn() -> Rt>,
 }
 
 impl<Rt> Clone for LogStore<Rt> {
     fn clone(&self) -> Self {
-        LogStore { wal: self.wal.clone(), shared: self.shared.clone(), runtime: PhantomData }
+        LogStore {
+            wal: self.wal.clone(),
+            shared: self.shared.clone(),
+            appends: self.appends.clone(),
+            runtime: PhantomData,
+        }
     }
 }
 
 impl<Rt> LogStore<Rt> {
     pub(crate) fn new(wal: Box<dyn Wal>, shared: Arc<Shared>) -> Self {
-        LogStore { wal: Arc::new(Mutex::new(wal)), shared, runtime: PhantomData }
+        let appends = Arc::new(Semaphore::new(APPENDS));
+        LogStore { wal: Arc::new(Mutex::new(wal)), shared, appends, runtime: PhantomData }
     }
 
     pub(crate) fn figures(&self) -> WalFigures {
@@ -217,7 +227,9 @@ impl<Rt: AsyncRuntime> RaftLogStorage<Types<Rt>> for LogStore<Rt> {
         I::IntoIter: OptionalSend,
     {
         let shared = self.shared.clone();
+        let turn = self.appends.clone().acquire_owned().await.expect("it is never closed");
         let done: Done = Box::new(move |result| {
+            drop(turn);
             if let Err(error) = &result {
                 shared.fail_log("write", error);
             }

@@ -33,8 +33,8 @@ pub(crate) use memory::Memory;
 
 /// Most bytes of entries read at once.
 const READ_BYTES: usize = 1 << 20;
-/// Most appends that may wait for their sync. raft-log's queue holds 1,024 requests, an append is
-/// two at most, and a full queue would block the runtime's thread.
+/// Most appends that may wait for their sync. raft-log's queue holds 1,024 requests, and a full one
+/// would block the runtime's thread; an append is one, and two for each file that it fills.
 const APPENDS: usize = 256;
 
 /// Called once, when what it was given with is synced, or cannot be.

@@ -4,7 +4,7 @@ use crate::log::Log;
 use crate::machine::Published;
 use catalog::{Interest, View, Watch};
 use consensus::Consensus;
-use seams::{BoxFuture, Consistency, Leadership, ReadError, Subscription};
+use seams::{BoxFuture, Consistency, Leadership, LogPosition, ReadError, Subscription};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,20 @@ impl seams::Reader for Reader {
             leader: now.leader.map(|server| server.address),
             is_leader: now.is_leader,
             last_contact: Duration::ZERO,
+        }
+    }
+
+    fn log_position(&self) -> LogPosition {
+        let status = self.consensus.status();
+        LogPosition {
+            term: status.term,
+            last_index: status.last_log_index,
+            last_term: status.last_log_term,
+            commit_index: status.commit_index,
+            applied_index: status.applied_index,
+            snapshot_index: status.last_snapshot_index,
+            snapshot_term: status.last_snapshot_term,
+            peers: status.voters.len().saturating_sub(1),
         }
     }
 }

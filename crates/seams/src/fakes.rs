@@ -5,9 +5,9 @@
 //! obtains what it lacks.
 
 use crate::{
-    BoxFuture, Committed, Consistency, Datacenters, Doors, ExistingChecks, Leadership, Projection,
-    Proposal, ReadError, Reader, RegisterError, Registrar, Sessions, Subscription, Waiters,
-    WriteError, Writer,
+    BoxFuture, Committed, Consistency, Datacenters, Doors, ExistingChecks, Leadership, LogPosition,
+    Projection, Proposal, ReadError, Reader, RegisterError, Registrar, Sessions, Subscription,
+    Waiters, WriteError, Writer,
 };
 use catalog::{Acl, Command, Entry, Holdings, Interest, Outcome, Touched, View, Watch, apply};
 use model::{
@@ -179,6 +179,18 @@ impl Reader for FakeCatalog {
 
     fn leadership(&self) -> Leadership {
         lock(&self.inner).leadership.clone()
+    }
+
+    fn log_position(&self) -> LogPosition {
+        let index = lock(&self.inner).view.index().0;
+        LogPosition {
+            term: 1,
+            last_index: index,
+            last_term: 1,
+            commit_index: index,
+            applied_index: index,
+            ..LogPosition::default()
+        }
     }
 }
 

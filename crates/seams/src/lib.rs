@@ -15,7 +15,7 @@ mod writer;
 
 pub use datacenters::{Datacenters, Doors};
 pub use projection::Projection;
-pub use reader::{Consistency, Leadership, ReadError, Reader};
+pub use reader::{Consistency, Leadership, LogPosition, ReadError, Reader};
 pub use registrar::{ExistingChecks, RegisterError, Registrar};
 pub use sessions::Sessions;
 pub use waiters::{Subscription, Waiters};

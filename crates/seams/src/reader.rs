@@ -40,6 +40,27 @@ pub struct Leadership {
     pub last_contact: Duration,
 }
 
+/// Where the log stands on this node, for its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogPosition {
+    /// The current term.
+    pub term: u64,
+    /// The last entry.
+    pub last_index: u64,
+    /// Its term.
+    pub last_term: u64,
+    /// The last committed entry.
+    pub commit_index: u64,
+    /// The last applied entry.
+    pub applied_index: u64,
+    /// The last entry in the newest snapshot; 0 when there is none.
+    pub snapshot_index: u64,
+    /// Its term.
+    pub snapshot_term: u64,
+    /// The other servers that vote.
+    pub peers: usize,
+}
+
 /// Reads one datacenter's catalog.
 pub trait Reader: Send + Sync {
     /// The newest view on this node: for DNS and stale reads.
@@ -60,4 +81,7 @@ pub trait Reader: Send + Sync {
 
     /// Who leads.
     fn leadership(&self) -> Leadership;
+
+    /// Where the log stands.
+    fn log_position(&self) -> LogPosition;
 }

@@ -94,4 +94,8 @@ impl Reader for Panics {
     fn leadership(&self) -> Leadership {
         panic!("nobody knows who leads")
     }
+
+    fn log_position(&self) -> seams::LogPosition {
+        self.0.log_position()
+    }
 }

@@ -396,6 +396,10 @@ impl Reader for Stuck {
     fn leadership(&self) -> Leadership {
         self.0.leadership()
     }
+
+    fn log_position(&self) -> seams::LogPosition {
+        self.0.log_position()
+    }
 }
 
 #[test]

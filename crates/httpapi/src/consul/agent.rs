@@ -1,6 +1,6 @@
 //! `/v1/agent/`: this node's own registrations.
 //!
-//! Writes go to the agent's own store, which answers when it is synced. Source: `consul-http.md` §3.
+//! Writes go to the agent's own store, which answers when it is synced. Source: Consul, "Agent HTTP API"
 
 use super::checks::{Definition, Given};
 use super::error::Problem;

@@ -1,6 +1,6 @@
 //! `/v1/catalog/`, the reads: nodes, services, instances.
 //!
-//! Source: `consul-http.md` §4; stories 21 to 25.
+//! Source: Consul, "Catalog HTTP API"; stories 21 to 25.
 
 use super::blocking::{Body, Found, Scene};
 use super::error::{Problem, Stop};

@@ -1,6 +1,6 @@
 //! `/v1/health/`: instances with their checks, and checks by node, service and state.
 //!
-//! Source: `consul-http.md` §5; stories 24 and 25.
+//! Source: Consul, "Health HTTP API"; stories 24 and 25.
 
 use super::blocking::{Body, Found, Scene};
 use super::catalog::{Wanted, datacenter, matching_nodes, may_see, nothing};

@@ -1,6 +1,6 @@
 //! `/v1/kv/`: keys, lists, writes on conditions, locks.
 //!
-//! A key is bytes, as decoded from the path. Source: `consul-http.md` §6; stories 04 to 10.
+//! A key is bytes, as decoded from the path. Source: Consul, "KV Store HTTP API"; stories 04 to 10.
 
 use super::blocking::{Body, Found, Scene};
 use super::error::{Problem, Stop};

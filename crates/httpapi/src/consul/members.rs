@@ -1,7 +1,7 @@
 //! `/v1/agent/self` and whoever else there is: this server, until there is gossip.
 //!
 //! Many clients begin here; Patroni, Vault, Prometheus and Nomad each read other fields.
-//! Source: `consul-http.md` §2, §3.
+//! Source: Consul, "Agent HTTP API"
 
 use super::error::Problem;
 use super::params;
@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::context::Identity;
 use http::StatusCode;
 use lang::duration;
+use seams::LogPosition;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -159,9 +160,9 @@ pub async fn coordinate_node(call: Call) -> Result<Answer, Problem> {
 fn stats(call: &Call) -> Value {
     let is = &call.context.identity;
     let reader = &call.context.datacenters.here().reader;
-    let (view, leadership) = (reader.view(), reader.leadership());
+    let leadership = reader.leadership();
     let registrar = &call.context.registrar;
-    let (checks, index) = (registrar.checks(), view.index().to_string());
+    let checks = registrar.checks();
     let of_ttl = checks.iter().filter(|check| check.kind == "ttl").count();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     json!({
@@ -185,7 +186,7 @@ fn stats(call: &Call) -> Value {
             "leader_addr": leadership.leader.clone().unwrap_or_default(),
             "server": is.server.to_string(),
         },
-        "raft": raft_stats(&index, leadership.is_leader, leadership.last_contact),
+        "raft": raft_stats(reader.log_position(), leadership.is_leader, leadership.last_contact),
         "runtime": {
             "arch": std::env::consts::ARCH,
             "cpu_count": cpus,
@@ -203,20 +204,21 @@ fn zeros(names: &[&str]) -> Map<String, Value> {
     names.iter().map(|name| ((*name).to_owned(), Value::from("0"))).collect()
 }
 
-fn raft_stats(index: &str, leads: bool, contact: Duration) -> Map<String, Value> {
-    let mut stats = zeros(&[
-        "fsm_pending",
-        "last_log_term",
-        "last_snapshot_index",
-        "last_snapshot_term",
-        "latest_configuration_index",
-        "num_peers",
-        "snapshot_version_max",
-        "snapshot_version_min",
-        "term",
-    ]);
-    for name in ["applied_index", "commit_index", "last_log_index"] {
-        stats.insert(name.to_owned(), Value::from(index));
+fn raft_stats(log: LogPosition, leads: bool, contact: Duration) -> Map<String, Value> {
+    // Nothing waits between commit and apply, and there are no versions of a snapshot to choose from.
+    let mut stats = zeros(&["fsm_pending", "snapshot_version_max", "snapshot_version_min"]);
+    for (name, figure) in [
+        ("term", log.term),
+        ("last_log_index", log.last_index),
+        ("last_log_term", log.last_term),
+        ("commit_index", log.commit_index),
+        ("applied_index", log.applied_index),
+        ("last_snapshot_index", log.snapshot_index),
+        ("last_snapshot_term", log.snapshot_term),
+        ("latest_configuration_index", 0),
+        ("num_peers", log.peers as u64),
+    ] {
+        stats.insert(name.to_owned(), Value::from(figure.to_string()));
     }
     for name in ["protocol_version", "protocol_version_max", "protocol_version_min"] {
         stats.insert(name.to_owned(), Value::from("3"));

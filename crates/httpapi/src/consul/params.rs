@@ -1,6 +1,6 @@
 //! The parameters that many endpoints share.
 //!
-//! Source: `consul-http.md` §1.4, §1.5; the order of the refusals is the order in which Consul looks.
+//! Source: Consul, "HTTP API: features"; the order of the refusals is the order in which Consul looks.
 
 use super::error::Problem;
 use crate::call::Call;

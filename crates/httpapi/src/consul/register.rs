@@ -1,7 +1,7 @@
 //! `/v1/catalog/register` and `deregister`: writing the catalog past any agent.
 //!
 //! Node, service and checks become one entry, so all or nothing of it is applied.
-//! Source: `consul-http.md` §4; stories 21 and 22.
+//! Source: Consul, "Catalog HTTP API"; stories 21 and 22.
 
 use super::checks::{self, Given, kind};
 use super::error::Problem;

@@ -1,6 +1,6 @@
 //! `/v1/session/`: what locks hang on.
 //!
-//! Source: `consul-http.md` §7; stories 11 and 42.
+//! Source: Consul, "Session HTTP API"; stories 11 and 42.
 
 use super::blocking::{Body, Found, MOST_HOLDS, Scene};
 use super::error::{Problem, Stop};

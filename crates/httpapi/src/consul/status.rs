@@ -1,6 +1,6 @@
 //! `/v1/status/` and what else tells of the servers; answered without a right.
 //!
-//! Source: `consul-http.md` §10, §13.
+//! Source: Consul, "Status HTTP API"
 
 use super::error::Problem;
 use crate::answer::Answer;

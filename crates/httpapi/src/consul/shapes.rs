@@ -1,6 +1,6 @@
 //! How rows look in Consul's JSON: borrowed from the view, written straight into the answer.
 //!
-//! Source: Consul, "HTTP API", recorded answers What is left out when empty, and what is `null`, `[]` or `{}` then,
+//! Source: Consul, "HTTP API", recorded answers. What is left out when empty, and what is `null`, `[]` or `{}` then,
 //! is what clients see of a real Consul.
 
 use base64::Engine;

@@ -26,7 +26,7 @@ pub fn apply(view: &View, entries: impl IntoIterator<Item = (Index, Entry)>) -> 
         .into_iter()
         .map(|(index, entry)| apply_one(&mut state, index, entry, &mut touched))
         .collect();
-    Applied { view: view.with_state(state), touched, outcomes }
+    Applied { view: view.replaced_by(state), touched, outcomes }
 }
 
 fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touched) -> Outcome {

@@ -120,13 +120,9 @@ impl View {
         View { holdings, ..self.clone() }
     }
 
-    pub(crate) fn with_state(&self, state: State) -> View {
-        View { state, acl: self.acl, holdings: self.holdings.clone() }
-    }
-
-    /// The same rules over another state, as a snapshot brings it.
+    /// Another state under the same rules, as a batch or a snapshot brings it.
     pub fn replaced_by(&self, state: State) -> View {
-        self.with_state(state)
+        View { state, acl: self.acl, holdings: self.holdings.clone() }
     }
 
     /// The tables.

@@ -239,6 +239,29 @@ impl Registrar for Handle {
     fn checks(&self) -> Vec<Check> {
         self.published.borrow().checks().map(|(_, held)| held.check.clone()).collect()
     }
+
+    fn instance(&self, id: &InstanceId) -> Option<Instance> {
+        self.published.borrow().instance(&id.fold()).map(|held| Instance::clone(held))
+    }
+
+    fn check(&self, id: &CheckId) -> Option<Check> {
+        self.published.borrow().check(&id.fold()).map(|held| held.check.clone())
+    }
+
+    fn checks_of(&self, instance: &InstanceId) -> Vec<Check> {
+        let instance = instance.fold();
+        self.published.borrow().checks_of(&instance).map(|(_, held)| held.check.clone()).collect()
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        let mut published = self.published.clone();
+        published.mark_unchanged();
+        Box::pin(async move {
+            if published.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub struct Local {
     node: NodeName,
     instances: OrdMap<Folded, Arc<Instance>>,
     checks: OrdMap<Folded, Arc<Held>>,
-    /// (instance, check) of every check of an instance.
+    /// (instance, check) of every check; the empty instance stands for the node.
     attached: OrdSet<(Folded, Folded)>,
 }
 
@@ -223,7 +223,7 @@ impl Local {
             let registration = Registration { instance: Instance::clone(instance), checks };
             operations.push(Operation::Register(Box::new(registration), ExistingChecks::Keep));
         }
-        for (_, held) in self.checks.iter().filter(|(_, held)| held.check.instance.is_empty()) {
+        for (_, held) in self.checks_of(&Folded::default()) {
             operations.push(Operation::RegisterCheck(Box::new(written(held))));
         }
         operations.extend(
@@ -290,9 +290,7 @@ impl Local {
             held.expires = earlier.expires.filter(|_| matches!(held.kind(), Kind::Ttl(_)));
             self.attached.remove(&(earlier.check.instance.fold(), id.clone()));
         }
-        if !held.check.instance.is_empty() {
-            self.attached.insert((held.check.instance.fold(), id.clone()));
-        }
+        self.attached.insert((held.check.instance.fold(), id.clone()));
         self.checks.insert(id.clone(), Arc::new(held));
         touched.checks.push(id);
     }
@@ -304,7 +302,8 @@ impl Local {
         touched.checks.push(id);
     }
 
-    fn checks_of<'l>(
+    /// The checks of an instance, or, for the empty id, those of the node; by id.
+    pub fn checks_of<'l>(
         &'l self,
         instance: &'l Folded,
     ) -> impl Iterator<Item = (&'l Folded, &'l Arc<Held>)> {

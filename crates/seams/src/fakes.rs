@@ -17,6 +17,7 @@ use model::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// A catalog in memory: reader, writer and sessions at once.
 pub struct FakeCatalog {
@@ -224,6 +225,7 @@ pub struct FakeAgent {
     node: NodeName,
     catalog: Arc<FakeCatalog>,
     rows: Mutex<Rows>,
+    changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -241,7 +243,13 @@ impl FakeAgent {
             address: "127.0.0.1".into(),
             ..Node::default()
         })]);
-        Arc::new(FakeAgent { node, catalog, rows: Mutex::default() })
+        let changed = watch::Sender::new(());
+        Arc::new(FakeAgent { node, catalog, rows: Mutex::default(), changed })
+    }
+
+    fn tell(&self, commands: Vec<Command>) {
+        self.catalog.write(commands);
+        self.changed.send_replace(());
     }
 
     fn put_check(&self, rows: &mut Rows, mut check: Check) -> Command {
@@ -284,7 +292,7 @@ impl FakeAgent {
                 commands.push(Command::RemoveCheck(self.node.clone(), check));
             }
         }
-        self.catalog.write(commands);
+        self.tell(commands);
     }
 
     fn remove(&self, id: &InstanceId) -> Result<(), RegisterError> {
@@ -293,7 +301,7 @@ impl FakeAgent {
             return Err(RegisterError::UnknownInstance(id.as_str().to_owned()));
         }
         rows.checks.retain(|_, check| check.instance.fold() != id.fold());
-        self.catalog.write(vec![Command::RemoveInstance(self.node.clone(), id.clone())]);
+        self.tell(vec![Command::RemoveInstance(self.node.clone(), id.clone())]);
         Ok(())
     }
 
@@ -308,7 +316,7 @@ impl FakeAgent {
         check.status = status;
         check.output = output.into();
         let shown = Check { definition: None, ..check.clone() };
-        self.catalog.write(vec![Command::PutCheck(Box::new(shown))]);
+        self.tell(vec![Command::PutCheck(Box::new(shown))]);
         Ok(())
     }
 }
@@ -337,7 +345,7 @@ impl Registrar for FakeAgent {
             false => Err(RegisterError::UnknownInstance(check.instance.as_str().to_owned())),
             true => {
                 let command = self.put_check(&mut rows, check);
-                self.catalog.write(vec![command]);
+                self.tell(vec![command]);
                 Ok(())
             }
         };
@@ -347,7 +355,7 @@ impl Registrar for FakeAgent {
     fn deregister_check(&self, id: CheckId, _: Author) -> BoxFuture<'_, Result<(), RegisterError>> {
         let known = lock(&self.rows).checks.remove(&id.fold()).is_some();
         if known {
-            self.catalog.write(vec![Command::RemoveCheck(self.node.clone(), id.clone())]);
+            self.tell(vec![Command::RemoveCheck(self.node.clone(), id.clone())]);
         }
         let done = match known {
             true => Ok(()),
@@ -372,5 +380,28 @@ impl Registrar for FakeAgent {
 
     fn checks(&self) -> Vec<Check> {
         lock(&self.rows).checks.values().cloned().collect()
+    }
+
+    fn instance(&self, id: &InstanceId) -> Option<Instance> {
+        lock(&self.rows).instances.get(&id.fold()).cloned()
+    }
+
+    fn check(&self, id: &CheckId) -> Option<Check> {
+        lock(&self.rows).checks.get(&id.fold()).cloned()
+    }
+
+    fn checks_of(&self, instance: &InstanceId) -> Vec<Check> {
+        let rows = lock(&self.rows);
+        let of = rows.checks.values().filter(|check| check.instance.fold() == instance.fold());
+        of.cloned().collect()
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        let mut changed = self.changed.subscribe();
+        Box::pin(async move {
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
     }
 }

@@ -92,4 +92,19 @@ pub trait Registrar: Send + Sync {
 
     /// The checks registered here with their newest results, by id.
     fn checks(&self) -> Vec<Check>;
+
+    /// One of [`Registrar::instances`]; ids are equal without regard to case.
+    fn instance(&self, id: &InstanceId) -> Option<Instance>;
+
+    /// One of [`Registrar::checks`]; ids are equal without regard to case.
+    fn check(&self, id: &CheckId) -> Option<Check>;
+
+    /// The checks of one instance, or, for the empty id, those of the node; by id.
+    fn checks_of(&self, instance: &InstanceId) -> Vec<Check>;
+
+    /// Ends at the first change of what is registered here, or of a check's result, after this
+    /// call: call it, then read, then wait. It may end without a change that its caller can see.
+    ///
+    /// Never ends once the agent has stopped: wait with a limit.
+    fn changed(&self) -> BoxFuture<'static, ()>;
 }

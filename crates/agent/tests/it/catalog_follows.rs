@@ -211,3 +211,25 @@ async fn a_row_that_is_refused_holds_back_nothing_else() {
     assert!(world.rows().contains(&"agent/n1 c passing fine".to_owned()));
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test]
+async fn one_look_up_finds_what_the_lists_show_and_a_change_ends_a_wait() {
+    let world = World::new().await;
+    let registrar = &world.registrar;
+    let instances = registrar.changed();
+    world.register("Web", vec![ttl("C", 60)]).await.unwrap();
+    instances.await;
+    assert_eq!(registrar.instance(&"wEB".into()), registrar.instances().pop());
+    assert_eq!(registrar.check(&"c".into()), registrar.checks().pop());
+    assert_eq!((registrar.instance(&"c".into()), registrar.check(&"web".into())), (None, None));
+    assert_eq!(registrar.checks_of(&"web".into()), registrar.checks());
+    assert!(registrar.checks_of(&"".into()).is_empty());
+    let results = registrar.changed();
+    world.observe("c", Status::Passing, "fine").await.unwrap();
+    results.await;
+    let node_check = Check { name: "node".into(), ..ttl("node", 60) };
+    let checks = registrar.changed();
+    registrar.register_check(node_check, Author::default()).await.unwrap();
+    checks.await;
+    assert_eq!(registrar.checks_of(&"".into()), [registrar.check(&"node".into()).unwrap()]);
+}

@@ -1,6 +1,16 @@
 //! What an agent has done so far, for metrics.
 
+use crate::local::Local;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
 
 /// Counts since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,5 +69,77 @@ impl Meters {
             conflicts: read(&self.conflicts),
             reaped: read(&self.reaped),
         }
+    }
+}
+
+/// The counts and what is registered, as a registry of metrics reads them.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub meters: Arc<Meters>,
+    pub published: watch::Receiver<Local>,
+}
+
+impl Collector for Told {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counters = self.meters.read();
+        for (name, help, value) in counters.told() {
+            let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(counter)?;
+        }
+        let conflicts = encoder.encode_descriptor(
+            "agent_conflicts",
+            "Rows wanted here that another reconciler has, as of the last look",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(counters.conflicts).encode(conflicts)?;
+        let local = self.published.borrow().clone();
+        let instances = encoder.encode_descriptor(
+            "agent_instances",
+            "Instances registered on this node",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(local.instances().count() as u64).encode(instances)?;
+        let mut checks = encoder.encode_descriptor(
+            "agent_checks",
+            "Checks registered on this node by kind and status",
+            None,
+            MetricType::Gauge,
+        )?;
+        for ((kind, status), count) in by_kind_and_status(&local) {
+            let labels = [("kind", kind.as_str()), ("status", status.as_str())];
+            ConstGauge::new(count).encode(checks.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn by_kind_and_status(local: &Local) -> BTreeMap<(String, String), u64> {
+    let mut counts = BTreeMap::new();
+    for (_, held) in local.checks() {
+        let kind = match held.check.kind.as_str() {
+            "" => "none",
+            kind => kind,
+        };
+        let key = (kind.to_owned(), held.check.status.as_str().to_owned());
+        *counts.entry(key).or_default() += 1;
+    }
+    counts
+}
+
+impl Counters {
+    /// All that only grows: name, help, value.
+    fn told(&self) -> [(&'static str, &'static str, u64); 8] {
+        [
+            ("agent_changes", "Registrations and removals taken", self.changes),
+            ("agent_reports", "Reports on TTL checks taken", self.reports),
+            ("agent_store_syncs", "Syncs of the agent's own store", self.store_syncs),
+            ("agent_check_runs", "Runs of checks", self.check_runs),
+            ("agent_sync_passes", "Passes of anti-entropy that ended well", self.sync_passes),
+            ("agent_sync_failures", "Passes of anti-entropy that are repeated", self.sync_failures),
+            ("agent_sync_entries", "Entries that anti-entropy wrote to the log", self.sync_entries),
+            ("agent_reaped", "Instances removed for being critical too long", self.reaped),
+        ]
     }
 }

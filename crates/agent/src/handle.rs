@@ -1,11 +1,12 @@
 //! The agent from outside: starting it, asking it, ending it.
 
-use crate::counters::{Counters, Meters};
+use crate::counters::{Counters, Meters, Told};
 use crate::local::{Local, Operation};
 use crate::owner::{Ask, Owner};
 use crate::store::{Done, StartError, Store};
 use crate::time::WallTime;
 use model::{Author, Check, CheckId, Instance, InstanceId, NodeName, Registration, Status};
+use prometheus_client::registry::Registry;
 use seams::{BoxFuture, Doors, ExistingChecks, RegisterError, Registrar};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,6 +124,13 @@ impl Agent {
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         self.meters.read()
+    }
+
+    /// Adds what it counts to a registry; `docs/manual/metrics.md` lists it.
+    pub fn register(&self, registry: &mut Registry) {
+        let published = self.registrar.published.clone();
+        let told = Told { meters: Arc::clone(&self.meters), published };
+        registry.register_collector(Box::new(told));
     }
 
     /// Waits until the agent cannot go on; the process must then end with this message.

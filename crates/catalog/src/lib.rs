@@ -30,5 +30,5 @@ pub use state::{ServiceMark, State, TableIndexes, Tombstone};
 pub use tables::history::HistoryEntry;
 pub use tables::requests::{REQUEST_WINDOW, REQUESTS_KEPT};
 pub use tables::sessions::MAX_LOCK_DELAY;
-pub use view::{Health, Held, Holdings, Indexed, Interest, KvRows, NotHeld, Offer, View};
+pub use view::{Health, Held, Holdings, Indexed, Interest, KvRows, NotHeld, Offer, Sizes, View};
 pub use watch::{Touched, Watch};

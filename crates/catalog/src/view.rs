@@ -109,6 +109,23 @@ fn at<T>(value: T, index: Index) -> Indexed<T> {
     Indexed { value, index: index.max(Index(1)) }
 }
 
+/// How many rows there are, of all tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// Nodes.
+    pub nodes: usize,
+    /// Names of services that have instances.
+    pub services: usize,
+    /// Instances.
+    pub instances: usize,
+    /// Checks.
+    pub checks: usize,
+    /// Keys with a value.
+    pub kv: usize,
+    /// Sessions.
+    pub sessions: usize,
+}
+
 impl View {
     /// An empty view under these rules.
     pub fn new(acl: Acl) -> View {
@@ -143,6 +160,18 @@ impl View {
     /// The indexes of the tables.
     pub fn tables(&self) -> TableIndexes {
         self.state.tables
+    }
+
+    /// How many rows each table has.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            nodes: self.state.nodes.len(),
+            services: self.state.services.len(),
+            instances: self.state.instances.len(),
+            checks: self.state.checks.len(),
+            kv: self.state.kv.len(),
+            sessions: self.state.sessions.len(),
+        }
     }
 
     /// What a token may see and do here.

@@ -4,6 +4,7 @@
 //! touched; return the outcomes, with which consensus answers the writers. So whoever has an answer
 //! finds his write by every door of this node.
 
+use crate::meters::Meters;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use catalog::{Touched, View, apply, format};
@@ -12,6 +13,7 @@ use model::Index;
 use seams::{Projection, Waiters};
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The view of this node and those who follow it.
 pub(crate) struct Published {
@@ -38,6 +40,7 @@ impl Published {
 /// The state machine that consensus drives.
 pub(crate) struct Machine {
     pub published: Arc<Published>,
+    pub meters: Meters,
 }
 
 impl Fsm for Machine {
@@ -48,8 +51,11 @@ impl Fsm for Machine {
                 .map_err(|error| FsmError(format!("log entry {}: {error}", command.index)))?;
             entries.push((Index(command.index), entry));
         }
+        self.meters.batch.observe(entries.len() as f64);
+        let began = Instant::now();
         let applied = apply(&self.published.view.load(), entries);
         self.published.publish(applied.view, &applied.touched);
+        self.meters.publish.observe(began.elapsed().as_secs_f64());
         Ok(applied.outcomes.iter().map(format::encode_outcome).collect())
     }
 

@@ -6,11 +6,13 @@ use crate::duties::members::ServerRow;
 use crate::duties::sessions::SessionTimers;
 use crate::log::Log;
 use crate::machine::{Machine, Published};
+use crate::meters::{Meters, Sizes};
 use crate::reader::Reader;
 use crate::writer::Writer;
 use arc_swap::ArcSwap;
 use catalog::{Acl, View, format};
 use consensus::{Consensus, Limits};
+use prometheus_client::registry::Registry;
 use seams::{BoxFuture, Doors, Projection, Sessions, Waiters};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub struct Cluster {
     doors: Doors,
     duties: Arc<Duties>,
     waiters: Waiters,
+    published: Arc<Published>,
+    meters: Meters,
 }
 
 /// Starts a server: loads the snapshot, replays the log, takes up the leader's duties.
@@ -64,18 +68,23 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
         address: options.server.address(),
         limits: below_dedup(options.limits),
     };
-    let machine = Machine { published: Arc::clone(&published) };
+    let meters = Meters::default();
+    let machine = Machine { published: Arc::clone(&published), meters: meters.clone() };
     let consensus = consensus::start(settings, Box::new(machine)).await?;
     let clock = Arc::new(Clock::new(published.view.load().time()));
     let log: Arc<dyn Log> = Arc::new(consensus.clone());
-    let reader = Reader { published, log: Arc::clone(&log), consensus: consensus.clone() };
+    let reader = Reader {
+        published: Arc::clone(&published),
+        log: Arc::clone(&log),
+        consensus: consensus.clone(),
+    };
     let reader: Arc<dyn seams::Reader> = Arc::new(reader);
     let sessions = Arc::new(SessionTimers::new(Arc::clone(&reader)));
-    let writer = Arc::new(Writer::new(log, Arc::clone(&clock)));
+    let writer = Arc::new(Writer::new(log, Arc::clone(&clock), meters.clone()));
     let doors = Doors { reader, writer, sessions: Arc::clone(&sessions) as Arc<dyn Sessions> };
     let leadership = consensus.leadership();
     let duties = Duties::start(doors.clone(), leadership, sessions, options.server, clock);
-    Ok(Cluster { consensus, doors, duties: Arc::new(duties), waiters })
+    Ok(Cluster { consensus, doors, duties: Arc::new(duties), waiters, published, meters })
 }
 
 /// The limits, with fewer proposals under way than outcomes are remembered (law 6).
@@ -100,6 +109,13 @@ impl Cluster {
     /// Who waits for what.
     pub fn waiters(&self) -> &Waiters {
         &self.waiters
+    }
+
+    /// Adds what it counts to a registry; `docs/manual/metrics.md` lists it.
+    pub fn register(&self, registry: &mut Registry) {
+        let published = Arc::clone(&self.published);
+        let sizes = Sizes { published, consensus: self.consensus.clone() };
+        self.meters.register(registry, sizes);
     }
 
     /// Waits until this server's own rows are in the catalog: it is then ready to be asked.

@@ -5,12 +5,14 @@
 
 use crate::clock::Clock;
 use crate::log::Log;
+use crate::meters::Meters;
 use catalog::{Entry, Outcome, Refusal, format};
 use consensus::ProposeError;
 use model::{Index, RequestKey};
 use seams::{BoxFuture, Committed, Proposal, WriteError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// How often a proposal whose answer was lost is repeated.
@@ -25,12 +27,25 @@ pub(crate) struct Writer {
     clock: Arc<Clock>,
     client: Uuid,
     sequence: AtomicU64,
+    meters: Meters,
 }
 
 impl Writer {
     /// A writer with a client id of its own.
-    pub fn new(log: Arc<dyn Log>, clock: Arc<Clock>) -> Writer {
-        Writer { log, clock, client: Uuid::new_v4(), sequence: AtomicU64::new(0) }
+    pub fn new(log: Arc<dyn Log>, clock: Arc<Clock>, meters: Meters) -> Writer {
+        Writer { log, clock, client: Uuid::new_v4(), sequence: AtomicU64::new(0), meters }
+    }
+
+    async fn propose_counted(&self, entry: Entry) -> Result<Committed, WriteError> {
+        let began = Instant::now();
+        let done = self.propose_entry(entry).await;
+        match done {
+            Ok(_) => self.meters.commit.observe(began.elapsed().as_secs_f64()),
+            Err(_) => {
+                self.meters.failed.inc();
+            }
+        }
+        done
     }
 
     async fn propose_entry(&self, entry: Entry) -> Result<Committed, WriteError> {
@@ -71,7 +86,7 @@ impl seams::Writer for Writer {
             request: Some(proposal.request.unwrap_or_else(|| self.request())),
             commands: proposal.commands,
         };
-        Box::pin(self.propose_entry(entry))
+        Box::pin(self.propose_counted(entry))
     }
 }
 

@@ -11,6 +11,7 @@ mod banner;
 mod cli;
 mod config;
 mod identity;
+mod metrics;
 mod nofile;
 mod sample;
 mod signals;

@@ -7,6 +7,7 @@
 use crate::banner::{self, Bound};
 use crate::cli::CONSUL_VERSION;
 use crate::config::Config;
+use crate::metrics::Numbers;
 use crate::{identity, nofile, sample, signals};
 use anyhow::{Context, anyhow};
 use catalog::Acl;
@@ -147,13 +148,18 @@ async fn start(config: &Config, ports: Ports) -> anyhow::Result<Running> {
     let agent = start_agent(config, doors.clone()).await?;
     wait_until_ready(&cluster).await?;
     let readers = dns::Readers { own: Arc::clone(&doors.reader), others: BTreeMap::new() };
-    let dns = dns::start(ports.dns, &config.dns, &table, readers, &dns::Meters::default())?;
+    let mut numbers = Numbers::default();
+    cluster.register(&mut numbers.registry);
+    agent.register(&mut numbers.registry);
+    numbers.dns.register(&mut numbers.registry);
+    numbers.http.register(&mut numbers.registry);
+    let dns = dns::start(ports.dns, &config.dns, &table, readers, &numbers.dns)?;
     let mut http = Vec::new();
     for listener in &ports.http {
         http.push(listener.local_addr()?);
     }
     let bound = Bound { http, dns: dns.addresses().to_vec(), server };
-    let context = context(config, &bound, &agent, doors);
+    let context = context(config, &bound, &agent, doors, numbers);
     let http = httpapi::start(ports.http, context).context("cannot serve HTTP")?;
     tokio::spawn(turn_away(ports.server));
     Ok(Running { cluster, agent, dns, http, bound })
@@ -214,7 +220,13 @@ async fn wait_until_ready(cluster: &Cluster) -> anyhow::Result<()> {
     }
 }
 
-fn context(config: &Config, bound: &Bound, agent: &agent::Agent, doors: Doors) -> httpapi::Context {
+fn context(
+    config: &Config,
+    bound: &Bound,
+    agent: &agent::Agent,
+    doors: Doors,
+    numbers: Numbers,
+) -> httpapi::Context {
     let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
     let identity = Identity {
         node_name: config.node.name.clone(),
@@ -256,6 +268,8 @@ fn context(config: &Config, bound: &Bound, agent: &agent::Agent, doors: Doors) -
         limits,
         datacenters: Datacenters::only(&config.datacenter, doors),
         registrar: agent.registrar(),
+        meters: numbers.http,
+        metrics: httpapi::Metrics::new(numbers.registry),
     }
 }
 

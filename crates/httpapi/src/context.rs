@@ -1,5 +1,7 @@
 //! What the face needs to know of the process it runs in.
 
+use crate::consul::metrics::Metrics;
+use crate::meters::Meters;
 use model::{Nanos, NodeName, TextMap};
 use seams::{Datacenters, Registrar};
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +22,10 @@ pub struct Context {
     pub datacenters: Datacenters,
     /// This node's own registrations.
     pub registrar: Arc<dyn Registrar>,
+    /// What this face counts.
+    pub meters: Meters,
+    /// What all parts of this process count.
+    pub metrics: Metrics,
 }
 
 /// Who this process is, as `agent/self` and `agent/members` tell.

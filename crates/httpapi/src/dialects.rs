@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::consul::blocking::{Family, Found, ReadDoor, Scene};
 use crate::consul::error::{Problem, Stop};
 use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
-use crate::consul::{agent, catalog, health, kv, members, register, session, status};
+use crate::consul::{agent, catalog, health, kv, members, metrics, register, session, status};
 use seams::BoxFuture;
 
 /// A method that some endpoint takes.
@@ -85,6 +85,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/agent/self", Unread, &[(Get, act!(members::own))]),
     route("/v1/agent/members", Partition, &[(Get, act!(members::members))]),
     route("/v1/agent/version", Unread, &[(Get, act!(members::version))]),
+    route("/v1/agent/metrics", Unread, &[(Get, act!(metrics::metrics))]),
     route("/v1/agent/services", Both, &[(Get, act!(agent::services))]),
     route("/v1/agent/service/", Both, &[(Get, act!(agent::service))]),
     route("/v1/agent/service/register", Both, &[(Put, act!(agent::register))]),
@@ -124,6 +125,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/session/list", Both, &[(Get, read(PLAIN, session::list))]),
     route("/v1/status/leader", Unread, &[(Get, act!(status::leader))]),
     route("/v1/status/peers", Unread, &[(Get, act!(status::peers))]),
+    route("/metrics", Unread, &[(Get, act!(metrics::scrape))]),
 ];
 
 /// All endpoints as (pattern, method), for documents and for tests that knock on every door.

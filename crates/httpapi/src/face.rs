@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::consul::blocking;
 use crate::consul::params;
 use crate::context::Context;
-use crate::dialects::{Door, Place, Route, find};
+use crate::dialects::{Door, Place, Route, Verb, find};
 use crate::target::{Query, clean, decode, is_printable};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
@@ -74,15 +74,24 @@ async fn serve(
     let method = request.head.method.clone();
     let path = request.head.uri.path().to_owned();
     let pretty = context.identity.dev_mode;
+    let meters = context.meters.clone();
     let (answer, pretty) = match lead(&method, &path, &request) {
-        Lead::Away(answer) => (answer, pretty),
-        Lead::To { door, rest, query } => {
+        Lead::Away(answer) => {
+            let status = answer.status.as_u16();
+            meters.answered("none", "other", status, began.elapsed(), false);
+            (answer, pretty)
+        }
+        Lead::To { route, verb, door, rest, query } => {
+            let could_wait = query.has("index") || query.has("hash");
             let pretty = pretty || query.has("pretty");
             let token = params::token(&query, &headers);
             let id = id.clone();
             let aside = Arc::clone(&aside);
             let call = Call { context, aside, ending, request, query, rest, token, id };
-            (knock(door, call).await.with(POLICY, ALLOW_ALL), pretty)
+            let answer = knock(door, call).await.with(POLICY, ALLOW_ALL);
+            let status = answer.status.as_u16();
+            meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
+            (answer, pretty)
         }
     };
     debug!(
@@ -112,7 +121,7 @@ enum Lead {
     /// Nowhere: this is the answer.
     Away(Answer),
     /// To a door.
-    To { door: Door, rest: Vec<u8>, query: Query },
+    To { route: &'static str, verb: Verb, door: Door, rest: Vec<u8>, query: Query },
 }
 
 fn lead(method: &Method, path: &str, request: &Request) -> Lead {
@@ -142,13 +151,13 @@ fn lead(method: &Method, path: &str, request: &Request) -> Lead {
 /// The door of a route for a method; else the refusal.
 fn enter(route: &'static Route, rest: &str, method: &Method, query: &str) -> Result<Lead, Answer> {
     let door = route.doors.iter().find(|(verb, _)| verb.as_str() == method.as_str());
-    let Some((_, door)) = door else { return Err(not_allowed(route, method)) };
+    let Some((verb, door)) = door else { return Err(not_allowed(route, method)) };
     let Some(query) = Query::parse(query) else {
         return Err(Answer::text(StatusCode::INTERNAL_SERVER_ERROR, ""));
     };
     route.enterprise.check(&query).map_err(|problem| problem.answer())?;
     let rest = decode(rest, false).unwrap_or_default();
-    Ok(Lead::To { door: *door, rest, query })
+    Ok(Lead::To { route: route.pattern, verb: *verb, door: *door, rest, query })
 }
 
 fn not_allowed(route: &Route, method: &Method) -> Answer {

@@ -13,8 +13,11 @@ mod consul;
 mod context;
 mod dialects;
 mod face;
+mod meters;
 mod target;
 
+pub use consul::metrics::Metrics;
 pub use context::{Context, Identity, Settings};
 pub use dialects::endpoints;
 pub use face::{Server, start};
+pub use meters::Meters;

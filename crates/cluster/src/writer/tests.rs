@@ -64,7 +64,8 @@ impl Bench {
             projections: Vec::new(),
             waiters: Waiters::default(),
         });
-        let machine = Mutex::new(Machine { published: Arc::clone(&published) });
+        let machine =
+            Mutex::new(Machine { published: Arc::clone(&published), meters: Meters::default() });
         let log = Arc::new(LossyLog {
             machine,
             appended: AtomicU64::new(0),
@@ -76,6 +77,7 @@ impl Bench {
             writer: Writer::new(
                 Arc::clone(&log) as Arc<dyn Log>,
                 Arc::new(Clock::new(Timestamp(0))),
+                Meters::default(),
             ),
             log,
             published,

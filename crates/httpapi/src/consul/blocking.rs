@@ -9,6 +9,7 @@ use super::error::{Problem, Stop};
 use super::params::ReadOptions;
 use crate::answer::{Answer, Content};
 use crate::call::Call;
+use crate::meters::Wake;
 use bytes::Bytes;
 use catalog::{Authorizer, View, Watch};
 use http::StatusCode;
@@ -152,6 +153,8 @@ impl Asked<'_> {
         }
         let deadline = Instant::now() + self.options.wait + jitter(self.options.wait);
         let mut seen = Seen::of(found, at);
+        let meters = &self.call.context.meters;
+        let _waiting = meters.wait();
         loop {
             // Subscribe, look, sleep: so no change falls between. Where nothing was published since
             // the last look, that one will do.
@@ -161,8 +164,10 @@ impl Asked<'_> {
                 if looks {
                     let (now, at) = self.look(reader).await?;
                     if self.is_news(&seen, &now) {
+                        meters.looked(Wake::Answered);
                         return Ok(now);
                     }
+                    meters.looked(Wake::Nothing);
                     if self.keep(&mut seen, now, at) {
                         break;
                     }
@@ -197,6 +202,7 @@ impl Asked<'_> {
     /// The same result goes out with the index it has; a read that asks for a leader is
     /// not answered without one.
     async fn time_is_up(&self, reader: &dyn Reader, seen: &Seen) -> Result<Found, Problem> {
+        self.call.context.meters.looked(Wake::TimedOut);
         let (now, _) = self.look(reader).await?;
         let index = if seen.is(&now) { seen.index } else { now.index };
         Ok(Found { index, ..now })

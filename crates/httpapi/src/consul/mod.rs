@@ -9,6 +9,7 @@ pub mod health;
 mod json;
 pub mod kv;
 pub mod members;
+pub mod metrics;
 pub mod params;
 pub mod register;
 mod services;

@@ -67,6 +67,8 @@ pub fn start_with(acl: Acl, change: impl FnOnce(&mut Context)) -> Face {
         limits: net::http::Limits::default(),
         datacenters: catalog.datacenters(),
         registrar: agent,
+        meters: httpapi::Meters::default(),
+        metrics: httpapi::Metrics::default(),
     };
     change(&mut context);
     let listener = net::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");

@@ -1,0 +1,123 @@
+//! What the replicated log and the catalog count.
+//!
+//! Histograms are filled where the time is spent; sizes are read from the newest view when somebody
+//! asks for the numbers, so that counting costs the writers nothing.
+
+use crate::machine::Published;
+use consensus::Consensus;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+
+/// The numbers of a server; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Meters {
+    /// Seconds from a proposal to its answer, refusals of the log left out.
+    pub(crate) commit: Histogram,
+    /// Entries applied at once.
+    pub(crate) batch: Histogram,
+    /// Seconds from the start of applying a batch until its view is shown.
+    pub(crate) publish: Histogram,
+    /// Proposals that did not come to stand in the log.
+    pub(crate) failed: Counter,
+}
+
+impl Default for Meters {
+    fn default() -> Meters {
+        let seconds = || Histogram::new(exponential_buckets(0.000_05, 2.0, 18));
+        Meters {
+            commit: seconds(),
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            publish: seconds(),
+            failed: Counter::default(),
+        }
+    }
+}
+
+impl Meters {
+    pub(crate) fn register(&self, registry: &mut Registry, sizes: Sizes) {
+        registry.register_with_unit(
+            "commit",
+            "Time from a proposal to its answer",
+            Unit::Seconds,
+            self.commit.clone(),
+        );
+        registry.register("commit_batch_entries", "Entries applied at once", self.batch.clone());
+        registry.register_with_unit(
+            "publish",
+            "Time from the start of applying a batch until its view is shown",
+            Unit::Seconds,
+            self.publish.clone(),
+        );
+        registry.register(
+            "proposals_failed",
+            "Proposals that did not come to stand in the log, or whose outcome is unknown",
+            self.failed.clone(),
+        );
+        registry.register_collector(Box::new(sizes));
+    }
+}
+
+/// What is counted when it is asked for: the view's rows, the log's position, who waits.
+pub(crate) struct Sizes {
+    pub published: Arc<Published>,
+    pub consensus: Consensus,
+}
+
+impl fmt::Debug for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sizes")
+    }
+}
+
+impl Collector for Sizes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let view = self.published.view.load();
+        let sizes = view.sizes();
+        let rows = [
+            ("checks", sizes.checks),
+            ("instances", sizes.instances),
+            ("kv", sizes.kv),
+            ("nodes", sizes.nodes),
+            ("services", sizes.services),
+            ("sessions", sizes.sessions),
+        ];
+        let mut family = encoder.encode_descriptor(
+            "catalog_rows",
+            "Rows of the catalog by table",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (table, count) in rows {
+            ConstGauge::new(count as u64).encode(family.encode_family(&[("table", table)])?)?;
+        }
+        let waiters = &self.published.waiters;
+        let leads = self.consensus.leadership().borrow().is_leader;
+        let gauges = [
+            ("log_index", "The index of the newest entry applied", view.index().0),
+            ("leader", "1 while this server leads", u64::from(leads)),
+            (
+                "waiters",
+                "Keys waited for, counted once for each who waits",
+                waiters.waiting() as u64,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(gauge)?;
+        }
+        let woken = encoder.encode_descriptor(
+            "waiters_signalled",
+            "Signals given to waiters because a key of theirs was touched",
+            None,
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(waiters.woken()).encode(woken)
+    }
+}

@@ -1,0 +1,131 @@
+//! What the HTTP face counts: requests by route, and what waiting was worth.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// The numbers of an HTTP face; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Meters {
+    requests: Family<Request, Counter>,
+    seconds: Family<Place, Histogram, fn() -> Histogram>,
+    waiting: Gauge,
+    woken: Family<Woken, Counter>,
+}
+
+impl Default for Meters {
+    fn default() -> Meters {
+        Meters {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(seconds),
+            waiting: Gauge::default(),
+            woken: Family::default(),
+        }
+    }
+}
+
+/// From 50 µs to a quarter of a minute.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 18))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Place {
+    route: &'static str,
+    method: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Woken {
+    result: &'static str,
+}
+
+/// Why a blocked query looked again, or was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A key of its own was touched and its answer differed.
+    Answered,
+    /// A key of its own was touched and its answer was the same.
+    Nothing,
+    /// Its time was over.
+    TimedOut,
+}
+
+impl Meters {
+    /// Adds these numbers to a registry; `docs/manual/metrics.md` lists them.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "http_requests",
+            "Requests answered by route, method and status",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "http_request",
+            "Time to answer by route and method, of requests that could not wait for a change",
+            Unit::Seconds,
+            self.seconds.clone(),
+        );
+        registry.register(
+            "http_blocked_queries",
+            "Queries that wait for a change just now",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "http_blocked_queries_looked",
+            "How often blocked queries ended their sleep, by what came of it",
+            self.woken.clone(),
+        );
+    }
+
+    /// Notes an answer; `could_wait` leaves its time out.
+    pub fn answered(
+        &self,
+        route: &'static str,
+        method: &'static str,
+        status: u16,
+        took: Duration,
+        could_wait: bool,
+    ) {
+        self.requests.get_or_create(&Request { route, method, status }).inc();
+        if !could_wait {
+            self.seconds.get_or_create(&Place { route, method }).observe(took.as_secs_f64());
+        }
+    }
+
+    /// Counts a query as waiting for as long as what is returned lives.
+    pub fn wait(&self) -> Waiting {
+        self.waiting.inc();
+        Waiting(self.waiting.clone())
+    }
+
+    /// Notes what came of a sleep.
+    pub fn looked(&self, wake: Wake) {
+        let result = match wake {
+            Wake::Answered => "answered",
+            Wake::Nothing => "nothing_new",
+            Wake::TimedOut => "timed_out",
+        };
+        self.woken.get_or_create(&Woken { result }).inc();
+    }
+}
+
+/// A query that waits.
+#[derive(Debug)]
+pub struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

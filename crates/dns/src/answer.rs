@@ -20,7 +20,7 @@ use crate::encoded::{NodeFacts, Picture};
 use crate::naming::{Lookup, consul};
 use crate::pick::Scratch;
 use crate::zone::{Place, Suffix, Zone};
-use dnswire::{Head, Owner, Question, Section, Verdict, Writer, rcode, rtype};
+use dnswire::{Head, Owner, Question, Section, Unusual, Verdict, Writer, rcode, rtype};
 use std::net::IpAddr;
 
 /// How a question came, with what that means for its answer's size.
@@ -51,6 +51,15 @@ pub struct Reply {
     pub rcode: u8,
     /// The type asked; 0 where the question could not be read.
     pub qtype: u16,
+    /// Records were left out because they did not fit, whether TC says so or not.
+    pub truncated: bool,
+}
+
+impl Reply {
+    /// A header alone, which refuses what could not be read.
+    pub(crate) fn refusal(length: usize, rcode: u8) -> Reply {
+        Reply { length, rcode, qtype: 0, truncated: false }
+    }
 }
 
 /// Why there is no answer here and now.
@@ -78,12 +87,42 @@ pub enum Fate {
 /// Why a packet takes the slow path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// To be read by another codec, or about a name that is not ASCII.
-    Unusual,
+    /// The question's name is compressed.
+    Compressed,
+    /// There are records beside an OPT, or bytes after the last one.
+    Extras,
+    /// The name is not ASCII: folding its case takes memory.
+    NotAscii,
     /// About something that is not held here.
     NotHeld,
     /// About another datacenter.
     Datacenter,
+}
+
+impl Reason {
+    /// All, in order.
+    pub const ALL: [Reason; 5] =
+        [Reason::Compressed, Reason::Extras, Reason::NotAscii, Reason::NotHeld, Reason::Datacenter];
+
+    /// As a label of a metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Compressed => "compressed",
+            Reason::Extras => "extras",
+            Reason::NotAscii => "not_ascii",
+            Reason::NotHeld => "not_held",
+            Reason::Datacenter => "datacenter",
+        }
+    }
+}
+
+impl From<Unusual> for Reason {
+    fn from(unusual: Unusual) -> Reason {
+        match unusual {
+            Unusual::Compressed => Reason::Compressed,
+            Unusual::Extras => Reason::Extras,
+        }
+    }
 }
 
 /// Answers a packet into `out`.
@@ -98,12 +137,12 @@ pub(crate) fn packet(
 ) -> Fate {
     let question = match Question::parse(packet) {
         Ok(question) => question,
-        Err(Verdict::Unusual(_)) => return Fate::Detour(Reason::Unusual),
+        Err(Verdict::Unusual(unusual)) => return Fate::Detour(unusual.into()),
         Err(Verdict::Refused(code)) => {
             return match dnswire::refusal(packet, code) {
                 Some(header) => {
                     out[..header.len()].copy_from_slice(&header);
-                    Fate::Reply(Reply { length: header.len(), rcode: code, qtype: 0 })
+                    Fate::Reply(Reply::refusal(header.len(), code))
                 }
                 None => Fate::Ignored,
             };
@@ -111,7 +150,7 @@ pub(crate) fn packet(
         Err(Verdict::Ignored) => return Fate::Ignored,
     };
     if !question.name.is_ascii() {
-        return Fate::Detour(Reason::Unusual);
+        return Fate::Detour(Reason::NotAscii);
     }
     match question_into(context, &question, out, scratch) {
         Ok(reply) => Fate::Reply(reply),
@@ -135,14 +174,17 @@ pub(crate) fn question_into<'q, 'b>(
     let limit = Limit::of(question, context, out.len());
     let mut writer = Writer::new(out, question, limit.bytes);
     writer.set_limit(limit.bytes - question.edns.map_or(0, |edns| edns.answer_length()));
+    if !context.zone.compresses {
+        writer.spell_out();
+    }
     let answer = Answer { context, question, suffix, limit, writer, scratch, over: false };
     if question.edns.is_some_and(|edns| edns.version != 0) {
         return Ok(answer.finish(rcode::BADVERS, false));
     }
     match place {
         Place::Foreign => Ok(answer.refuse()),
-        _ if question.qtype == rtype::AXFR => Ok(answer.finish(rcode::NOTIMP, true)),
         Place::Reverse { before, six } => Ok(answer.reverse(before, six)),
+        Place::Inside(_) if question.qtype == rtype::AXFR => Ok(answer.finish(rcode::NOTIMP, true)),
         Place::Inside(suffix) => answer.inside(suffix),
     }
 }
@@ -261,6 +303,19 @@ impl<'a> Answer<'a, '_, '_> {
         }
     }
 
+    /// How names in the zone go on in a record's data: a pointer to the domain as it was typed, or
+    /// the domain itself. `pointer` is room for the pointer.
+    fn domain_tail<'t>(&self, pointer: &'t mut [u8; 2]) -> &'t [u8]
+    where
+        'a: 't,
+    {
+        if !self.context.zone.compresses {
+            return self.typed_domain();
+        }
+        *pointer = (0xC000 | (dnswire::HEADER + self.domain_at()) as u16).to_be_bytes();
+        pointer
+    }
+
     /// Writes an address record; false when it does not fit.
     fn put_address(&mut self, section: Section, owner: Owner<'_>, ip: IpAddr, ttl: u32) -> bool {
         let written = match ip {
@@ -307,7 +362,8 @@ impl<'a> Answer<'a, '_, '_> {
     fn refuse(self) -> Reply {
         let head = Head { rcode: rcode::REFUSED, ..Head::default() };
         let length = self.writer.finish(head);
-        Reply { length, rcode: rcode::REFUSED, qtype: self.question.qtype }
+        let qtype = self.question.qtype;
+        Reply { length, rcode: rcode::REFUSED, qtype, truncated: false }
     }
 
     fn finish(mut self, code: u8, authoritative: bool) -> Reply {
@@ -316,8 +372,9 @@ impl<'a> Answer<'a, '_, '_> {
             // Its room was kept free; only a question that fills the limit alone leaves none.
             let _ = self.writer.opt(edns, code);
         }
-        let truncated = self.over && self.context.zone.sets_tc;
-        let length = self.writer.finish(Head { authoritative, truncated, rcode: code });
-        Reply { length, rcode: code, qtype: self.question.qtype }
+        let sets_tc = self.over && self.context.zone.sets_tc;
+        let head = Head { authoritative, truncated: sets_tc, rcode: code };
+        let length = self.writer.finish(head);
+        Reply { length, rcode: code, qtype: self.question.qtype, truncated: self.over }
     }
 }

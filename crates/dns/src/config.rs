@@ -27,6 +27,8 @@ pub struct Config {
     /// Set TC on answers that did not fit, so that clients come again over TCP; default false,
     /// a silently shortened random subset.
     pub enable_truncate: bool,
+    /// Write every owner name whole; default false. Answers grow, and fewer records fit.
+    pub disable_compression: bool,
     /// Send TXT records of the nodes' meta along; default true. Answers grow with the meta.
     pub enable_additional_node_meta_txt: bool,
     /// Numbers of the SOA record.
@@ -79,6 +81,7 @@ impl Default for Config {
             a_record_limit: 0,
             udp_answer_limit: 3,
             enable_truncate: false,
+            disable_compression: false,
             enable_additional_node_meta_txt: true,
             soa: Soa::default(),
             threads: 0,

@@ -35,7 +35,7 @@ mod tcp;
 
 pub use answer::{Channel, Fate, Reason, Reply};
 pub use config::{Config, Limits, Soa};
-pub use meters::{Count, Counts, Meters, Transport};
+pub use meters::{Answers, Count, Meters, Path, Snapshot, Transport};
 pub use responder::{Responder, Round};
 pub use server::{Readers, Server, Sockets, StartError, bind, start};
 pub use table::{Table, table};

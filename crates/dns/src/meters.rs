@@ -9,23 +9,43 @@ use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How an answer went out.
+/// What carried a question and its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// UDP, from the hot path.
+    /// UDP.
     Udp,
-    /// UDP, from the slow path.
-    Slow,
     /// TCP.
     Tcp,
 }
 
 impl Transport {
-    fn name(self) -> &'static str {
+    /// Both, in order.
+    pub const ALL: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+
+    /// As a label of a metric.
+    pub fn name(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
-            Transport::Slow => "udp_slow",
             Transport::Tcp => "tcp",
+        }
+    }
+}
+
+/// Which way an answer was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// At once, from the table.
+    Hot,
+    /// By the slow path; [`Snapshot::detoured`] says what for.
+    Slow,
+}
+
+impl Path {
+    /// As a label of a metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Path::Hot => "hot",
+            Path::Slow => "slow",
         }
     }
 }
@@ -53,7 +73,7 @@ const RCODES: [(u8, &str); 7] = [
     (rcode::BADVERS, "BADVERS"),
 ];
 
-/// Things counted one by one, beside answers.
+/// Things counted one by one, beside answers and detours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// Packets not answered: no header, or themselves answers.
@@ -62,12 +82,6 @@ pub enum Count {
     Oversized,
     /// Answers that the kernel did not take.
     Unsent,
-    /// To the slow path: a message of an unusual shape, or a name that is not ASCII.
-    Unusual,
-    /// To the slow path: about something not held here.
-    NotHeld,
-    /// To the slow path: about another datacenter.
-    OtherDatacenter,
     /// Dropped because the slow path had enough to do.
     Shed,
     /// TCP connections closed at once because there were enough.
@@ -80,26 +94,30 @@ pub enum Count {
     Panics,
 }
 
-const COUNTS: [(Count, &str); 11] = [
-    (Count::Ignored, "ignored"),
-    (Count::Oversized, "oversized"),
-    (Count::Unsent, "unsent"),
-    (Count::Unusual, "unusual"),
-    (Count::NotHeld, "not_held"),
-    (Count::OtherDatacenter, "other_datacenter"),
-    (Count::Shed, "shed"),
-    (Count::ConnectionsRefused, "connections_refused"),
-    (Count::ConnectionsDropped, "connections_dropped"),
-    (Count::ReceiveErrors, "receive_errors"),
-    (Count::Panics, "panics"),
-];
+impl Count {
+    /// All, in order.
+    pub const ALL: [Count; 8] = [
+        Count::Ignored,
+        Count::Oversized,
+        Count::Unsent,
+        Count::Shed,
+        Count::ConnectionsRefused,
+        Count::ConnectionsDropped,
+        Count::ReceiveErrors,
+        Count::Panics,
+    ];
 
-impl From<Reason> for Count {
-    fn from(reason: Reason) -> Count {
-        match reason {
-            Reason::Unusual => Count::Unusual,
-            Reason::NotHeld => Count::NotHeld,
-            Reason::Datacenter => Count::OtherDatacenter,
+    /// As a label of a metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Count::Ignored => "ignored",
+            Count::Oversized => "oversized",
+            Count::Unsent => "unsent",
+            Count::Shed => "shed",
+            Count::ConnectionsRefused => "connections_refused",
+            Count::ConnectionsDropped => "connections_dropped",
+            Count::ReceiveErrors => "receive_errors",
+            Count::Panics => "panics",
         }
     }
 }
@@ -108,8 +126,11 @@ impl From<Reason> for Count {
 #[derive(Debug)]
 pub(crate) struct Tally {
     transport: Transport,
+    path: Path,
     answers: [[AtomicU64; RCODES.len()]; QTYPES.len() + 1],
-    counts: [AtomicU64; COUNTS.len()],
+    truncated: AtomicU64,
+    detours: [AtomicU64; Reason::ALL.len()],
+    counts: [AtomicU64; Count::ALL.len()],
 }
 
 impl Tally {
@@ -117,6 +138,13 @@ impl Tally {
         let known = QTYPES.iter().position(|(qtype, _)| *qtype == reply.qtype);
         let code = RCODES.iter().position(|(code, _)| *code == reply.rcode).unwrap_or(0);
         self.answers[known.unwrap_or(OTHER_QTYPE)][code].fetch_add(1, Ordering::Relaxed);
+        if reply.truncated {
+            self.truncated.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn detoured(&self, why: Reason) {
+        self.detours[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn count(&self, what: Count) {
@@ -136,34 +164,34 @@ pub struct Meters(Arc<Tallies>);
 struct Tallies(Mutex<Vec<Arc<Tally>>>);
 
 impl Meters {
-    /// Adds these numbers to a registry: `dns_queries_total{qtype,rcode,transport}` and
+    /// Adds these numbers to a registry: `dns_queries_total{qtype,rcode,transport,path}`,
+    /// `dns_truncated_total{transport}`, `dns_detours_total{reason,transport}` and
     /// `dns_events_total{event}`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    pub(crate) fn tally(&self, transport: Transport) -> Arc<Tally> {
-        let answers = std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)));
-        let counts = std::array::from_fn(|_| AtomicU64::new(0));
-        let tally = Arc::new(Tally { transport, answers, counts });
+    pub(crate) fn tally(&self, transport: Transport, path: Path) -> Arc<Tally> {
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        let tally = Arc::new(Tally {
+            transport,
+            path,
+            answers: std::array::from_fn(|_| zeros()),
+            truncated: AtomicU64::new(0),
+            detours: std::array::from_fn(|_| AtomicU64::new(0)),
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+        });
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tally));
         tally
     }
 
-    /// All numbers, added up.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    /// All numbers at this moment, added up: a few hundred loads, and no thread waits for it.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
         for tally in self.0.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for (row, qtype) in tally.answers.iter().zip(qtypes()) {
-                for (cell, (_, code)) in row.iter().zip(RCODES) {
-                    counts.answer(qtype, code, tally.transport, cell.load(Ordering::Relaxed));
-                }
-            }
-            for (sum, cell) in counts.events.iter_mut().zip(&tally.counts) {
-                *sum += cell.load(Ordering::Relaxed);
-            }
+            snapshot.add(tally);
         }
-        counts
+        snapshot
     }
 }
 
@@ -171,31 +199,74 @@ fn qtypes() -> impl Iterator<Item = &'static str> {
     QTYPES.iter().map(|(_, name)| *name).chain(["other"])
 }
 
-/// The numbers at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct Counts {
-    /// Answers by type asked, response code and transport; only what is not zero.
-    pub answers: Vec<(&'static str, &'static str, Transport, u64)>,
-    events: [u64; COUNTS.len()],
+/// How many answers of one kind there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answers {
+    /// The type asked, `other` for what is rare.
+    pub qtype: &'static str,
+    /// The response code.
+    pub rcode: &'static str,
+    /// What carried them.
+    pub transport: Transport,
+    /// Which way they were made.
+    pub path: Path,
+    /// How many.
+    pub count: u64,
 }
 
-impl Counts {
-    fn answer(&mut self, qtype: &'static str, code: &'static str, over: Transport, by: u64) {
-        if by == 0 {
-            return;
+/// The numbers at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Answers by kind; only what is not zero.
+    pub answers: Vec<Answers>,
+    truncated: [u64; Transport::ALL.len()],
+    detours: [[u64; Transport::ALL.len()]; Reason::ALL.len()],
+    events: [u64; Count::ALL.len()],
+}
+
+impl Snapshot {
+    fn add(&mut self, tally: &Tally) {
+        let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let (transport, path) = (tally.transport, tally.path);
+        for (row, qtype) in tally.answers.iter().zip(qtypes()) {
+            for (cell, (_, rcode)) in row.iter().zip(RCODES) {
+                self.add_answers(Answers { qtype, rcode, transport, path, count: load(cell) });
+            }
         }
-        let same = |known: &&mut (&str, &str, Transport, u64)| {
-            (known.0, known.1, known.2) == (qtype, code, over)
-        };
-        match self.answers.iter_mut().find(same) {
-            Some(known) => known.3 += by,
-            None => self.answers.push((qtype, code, over, by)),
+        self.truncated[transport as usize] += load(&tally.truncated);
+        for (sums, cell) in self.detours.iter_mut().zip(&tally.detours) {
+            sums[transport as usize] += load(cell);
+        }
+        for (sum, cell) in self.events.iter_mut().zip(&tally.counts) {
+            *sum += load(cell);
         }
     }
 
-    /// All answers over one transport.
-    pub fn answered(&self, over: Transport) -> u64 {
-        self.answers.iter().filter(|answer| answer.2 == over).map(|answer| answer.3).sum()
+    fn add_answers(&mut self, more: Answers) {
+        if more.count == 0 {
+            return;
+        }
+        let kind = |answers: &Answers| Answers { count: 0, ..*answers };
+        match self.answers.iter_mut().find(|known| kind(known) == kind(&more)) {
+            Some(known) => known.count += more.count,
+            None => self.answers.push(more),
+        }
+    }
+
+    /// All answers over one transport by one path.
+    pub fn answered(&self, over: Transport, by: Path) -> u64 {
+        let same = self.answers.iter().filter(|kind| (kind.transport, kind.path) == (over, by));
+        same.map(|kind| kind.count).sum()
+    }
+
+    /// Answers that left records out because they did not fit, with TC or without.
+    pub fn truncated(&self, over: Transport) -> u64 {
+        self.truncated[over as usize]
+    }
+
+    /// Questions that took the slow path, by what took them there.
+    pub fn detoured(&self, why: Reason, over: Transport) -> u64 {
+        self.detours[why as usize][over as usize]
     }
 
     /// How often something happened.
@@ -206,30 +277,58 @@ impl Counts {
 
 impl Collector for Meters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts = self.counts();
-        let none = ConstCounter::new(0u64);
-        let mut queries = encoder.encode_descriptor(
-            "dns_queries",
-            "DNS answers by type, response code and transport",
-            None,
-            none.metric_type(),
-        )?;
-        for (qtype, code, over, count) in &counts.answers {
-            let labels = [("qtype", *qtype), ("rcode", *code), ("transport", over.name())];
-            ConstCounter::new(*count).encode(queries.encode_family(&labels)?)?;
-        }
-        let mut events = encoder.encode_descriptor(
-            "dns_events",
-            "what happened to DNS packets that the hot path did not answer",
-            None,
-            none.metric_type(),
-        )?;
-        for (what, name) in COUNTS {
-            let counter = ConstCounter::new(counts.of(what));
-            counter.encode(events.encode_family(&[("event", name)])?)?;
-        }
-        Ok(())
+        let snapshot = self.snapshot();
+        let queries = "DNS answers by type, response code, transport and path";
+        let queries = family(&mut encoder, "dns_queries", queries, |put| {
+            snapshot.answers.iter().try_for_each(|kind| {
+                let labels = [
+                    ("qtype", kind.qtype),
+                    ("rcode", kind.rcode),
+                    ("transport", kind.transport.name()),
+                    ("path", kind.path.name()),
+                ];
+                put(&labels, kind.count)
+            })
+        });
+        queries?;
+        let truncated = "DNS answers that left records out because they did not fit";
+        let truncated = family(&mut encoder, "dns_truncated", truncated, |put| {
+            Transport::ALL
+                .into_iter()
+                .try_for_each(|over| put(&[("transport", over.name())], snapshot.truncated(over)))
+        });
+        truncated?;
+        let detours = "DNS questions that took the slow path, by reason";
+        let detours = family(&mut encoder, "dns_detours", detours, |put| {
+            let all =
+                Reason::ALL.into_iter().flat_map(|why| Transport::ALL.map(|over| (why, over)));
+            all.into_iter().try_for_each(|(why, over)| {
+                let labels = [("reason", why.name()), ("transport", over.name())];
+                put(&labels, snapshot.detoured(why, over))
+            })
+        });
+        detours?;
+        let events = "what else happened to DNS packets and connections";
+        family(&mut encoder, "dns_events", events, |put| {
+            Count::ALL
+                .into_iter()
+                .try_for_each(|what| put(&[("event", what.name())], snapshot.of(what)))
+        })
     }
+}
+
+type Labels<'l> = &'l [(&'static str, &'static str)];
+
+/// Encodes a counter with labels; `fill` puts each of its values.
+fn family(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    fill: impl FnOnce(&mut dyn FnMut(Labels<'_>, u64) -> std::fmt::Result) -> std::fmt::Result,
+) -> std::fmt::Result {
+    let kind = ConstCounter::new(0u64).metric_type();
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    fill(&mut |labels, value| ConstCounter::new(value).encode(family.encode_family(&labels)?))
 }
 
 #[cfg(test)]
@@ -239,33 +338,48 @@ mod tests {
     #[test]
     fn tallies_add_up_and_are_told_to_prometheus() {
         let meters = Meters::default();
-        let reply = Reply { length: 1, rcode: rcode::NXDOMAIN, qtype: rtype::SRV };
-        for transport in [Transport::Udp, Transport::Udp, Transport::Tcp] {
-            let tally = meters.tally(transport);
+        let reply = Reply { length: 1, rcode: rcode::NXDOMAIN, qtype: rtype::SRV, truncated: true };
+        for (transport, path) in [
+            (Transport::Udp, Path::Hot),
+            (Transport::Udp, Path::Hot),
+            (Transport::Udp, Path::Slow),
+            (Transport::Tcp, Path::Hot),
+        ] {
+            let tally = meters.tally(transport, path);
             tally.answered(&reply);
-            tally.answered(&Reply { qtype: 999, ..reply });
+            tally.answered(&Reply { qtype: 999, truncated: false, ..reply });
             tally.count(Count::Shed);
+            tally.detoured(Reason::NotAscii);
         }
-        let counts = meters.counts();
-        assert_eq!((counts.answered(Transport::Udp), counts.answered(Transport::Tcp)), (4, 2));
-        assert_eq!((counts.of(Count::Shed), counts.of(Count::Ignored)), (3, 0));
+        let snapshot = meters.snapshot();
+        let answered = |over, by| snapshot.answered(over, by);
+        assert_eq!(answered(Transport::Udp, Path::Hot), 4);
+        assert_eq!(answered(Transport::Udp, Path::Slow), 2);
+        assert_eq!(answered(Transport::Tcp, Path::Hot), 2);
+        assert_eq!(Transport::ALL.map(|over| snapshot.truncated(over)), [3, 1]);
+        assert_eq!(snapshot.detoured(Reason::NotAscii, Transport::Udp), 3);
+        assert_eq!((snapshot.of(Count::Shed), snapshot.of(Count::Ignored)), (4, 0));
         let mut registry = Registry::default();
         meters.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).expect("encodes");
+        let queries = |labels: &str| format!("dns_queries_total{{{labels}}}");
         for line in [
-            "dns_queries_total{qtype=\"SRV\",rcode=\"NXDOMAIN\",transport=\"udp\"} 2",
-            "dns_queries_total{qtype=\"other\",rcode=\"NXDOMAIN\",transport=\"tcp\"} 1",
-            "dns_events_total{event=\"shed\"} 3",
+            queries("qtype=\"SRV\",rcode=\"NXDOMAIN\",transport=\"udp\",path=\"hot\"") + " 2",
+            queries("qtype=\"other\",rcode=\"NXDOMAIN\",transport=\"tcp\",path=\"hot\"") + " 1",
+            "dns_truncated_total{transport=\"udp\"} 3".to_owned(),
+            "dns_detours_total{reason=\"not_ascii\",transport=\"udp\"} 3".to_owned(),
+            "dns_detours_total{reason=\"compressed\",transport=\"tcp\"} 0".to_owned(),
+            "dns_events_total{event=\"shed\"} 4".to_owned(),
         ] {
-            assert!(text.contains(line), "{line} is missing in\n{text}");
+            assert!(text.contains(&line), "{line} is missing in\n{text}");
         }
     }
 
     #[test]
-    fn counts_stand_in_their_own_order() {
-        for (at, (what, _)) in COUNTS.iter().enumerate() {
-            assert_eq!(*what as usize, at);
-        }
+    fn counts_and_reasons_stand_in_their_own_order() {
+        assert!(Count::ALL.iter().enumerate().all(|(at, what)| *what as usize == at));
+        assert!(Reason::ALL.iter().enumerate().all(|(at, why)| *why as usize == at));
+        assert!(Transport::ALL.iter().enumerate().all(|(at, over)| *over as usize == at));
     }
 }

@@ -79,7 +79,7 @@ impl Worker {
                 }
                 Fate::Ignored => self.tally.count(Count::Ignored),
                 Fate::Detour(reason) => {
-                    self.tally.count(reason.into());
+                    self.tally.detoured(reason);
                     let packet = packet.into();
                     let job = Job { packet, peer: batch.peer(slot), socket: self.socket.clone() };
                     if self.slow.try_send(job).is_err() {

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::encoded::Encoder;
-use crate::meters::{Counts, Meters, Transport};
+use crate::meters::{Meters, Path, Snapshot, Transport};
 use crate::responder::Responder;
 use crate::serve::Worker;
 use crate::slow::{Desks, Job, Slow};
@@ -105,13 +105,15 @@ pub fn start(
     let slow = Arc::new(slow(config, &zone, table, readers));
     let limits = config.limits;
     let (jobs, taken) = mpsc::channel(limits.slow_questions);
-    let run = Arc::clone(&slow).run(taken, limits.slow_questions, meters.tally(Transport::Slow));
+    let tally = meters.tally(Transport::Udp, Path::Slow);
+    let run = Arc::clone(&slow).run(taken, limits.slow_questions, tally);
     spawn_until(stopped.clone(), run);
     let acceptor = Arc::new(Acceptor {
         slow,
         connections: Connections::new(limits.tcp_connections_per_client, limits.tcp_connections),
         idle: limits.tcp_idle,
-        tally: meters.tally(Transport::Tcp),
+        tally: meters.tally(Transport::Tcp, Path::Hot),
+        slow_tally: meters.tally(Transport::Tcp, Path::Slow),
         stop: stopped,
     });
     for Bound { address, tcp, udp } in bound {
@@ -162,7 +164,7 @@ impl Server {
             socket: Arc::clone(&socket),
             nth,
             slow: slow.clone(),
-            tally: self.meters.tally(Transport::Udp),
+            tally: self.meters.tally(Transport::Udp, Path::Hot),
             stop: Arc::clone(&self.stop),
         };
         let name = format!("dns-{nth}");
@@ -177,8 +179,8 @@ impl Server {
     }
 
     /// What was counted so far.
-    pub fn counters(&self) -> Counts {
-        self.meters.counts()
+    pub fn counters(&self) -> Snapshot {
+        self.meters.snapshot()
     }
 
     /// Stops: threads are gone when this returns, connections at their tasks' next turn.

@@ -3,7 +3,7 @@
 //! An odd message is read by the `domain` crate and made a plain question of. What the table does
 //! not hold is asked from its datacenter's reader, and answered from a picture of that one thing.
 
-use crate::answer::{self, Channel, Context, Detour, Fate, Reply};
+use crate::answer::{self, Channel, Context, Detour, Fate, Reason, Reply};
 use crate::encoded::{Encoder, Picture};
 use crate::meters::{Count, Tally};
 use crate::pick::Scratch;
@@ -99,14 +99,14 @@ impl Slow {
     }
 
     /// Answers at once where that is possible, as the hot path does.
-    pub fn try_answer(&self, channel: Channel, packet: &[u8]) -> Result<Answered, Count> {
+    pub fn try_answer(&self, channel: Channel, packet: &[u8]) -> Result<Answered, Reason> {
         let picture = self.table.load();
         let context = self.context(channel, &picture);
         self.desks.with(|desk| {
             match answer::packet(context, packet, &mut desk.out, &mut desk.scratch) {
                 Fate::Reply(reply) => Ok(Some((reply, desk.out[..reply.length].to_vec()))),
                 Fate::Ignored => Ok(None),
-                Fate::Detour(reason) => Err(reason.into()),
+                Fate::Detour(reason) => Err(reason),
             }
         })
     }
@@ -200,7 +200,7 @@ impl Slow {
 
 fn refused(packet: &[u8], code: u8) -> Answered {
     let header = dnswire::refusal(packet, code)?;
-    Some((Reply { length: header.len(), rcode: code, qtype: 0 }, header.to_vec()))
+    Some((Reply::refusal(header.len(), code), header.to_vec()))
 }
 
 /// The same question as a plain message: one question, uncompressed, and the OPT record if there

@@ -20,7 +20,10 @@ pub(crate) struct Acceptor {
     pub slow: Arc<Slow>,
     pub connections: Connections,
     pub idle: Duration,
+    /// Of answers from the table, and of all else that happens.
     pub tally: Arc<Tally>,
+    /// Of answers by the slow path.
+    pub slow_tally: Arc<Tally>,
     pub stop: watch::Receiver<bool>,
 }
 
@@ -80,19 +83,19 @@ impl Acceptor {
             if !self.in_time(receive(&mut reader, &mut packet)).await? {
                 return Ok(());
             }
-            let answered = match self.slow.try_answer(Channel::Tcp, &packet) {
-                Ok(answered) => answered,
+            let (answered, tally) = match self.slow.try_answer(Channel::Tcp, &packet) {
+                Ok(answered) => (answered, &self.tally),
                 Err(reason) => {
-                    self.tally.count(reason);
+                    self.tally.detoured(reason);
                     self.in_time(writer.flush()).await?;
-                    self.slow.answer(Channel::Tcp, &packet).await
+                    (self.slow.answer(Channel::Tcp, &packet).await, &self.slow_tally)
                 }
             };
             let Some((reply, answer)) = answered else {
                 self.tally.count(Count::Ignored);
                 continue;
             };
-            self.tally.answered(&reply);
+            tally.answered(&reply);
             let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
             self.in_time(async {
                 writer.write_all(&length.to_be_bytes()).await?;

@@ -21,6 +21,7 @@ pub(crate) struct Zone {
     pub a_record_limit: usize,
     pub udp_answer_limit: usize,
     pub sets_tc: bool,
+    pub compresses: bool,
     pub adds_node_meta: bool,
 }
 
@@ -91,6 +92,7 @@ impl Zone {
             a_record_limit: config.a_record_limit,
             udp_answer_limit: config.udp_answer_limit.clamp(1, 8),
             sets_tc: config.enable_truncate,
+            compresses: !config.disable_compression,
             adds_node_meta: config.enable_additional_node_meta_txt,
         })
     }

@@ -77,6 +77,7 @@ pub struct Writer<'b> {
     plain: usize,
     question_name: usize,
     counts: [u16; 3],
+    compresses: bool,
 }
 
 impl<'b> Writer<'b> {
@@ -93,7 +94,12 @@ impl<'b> Writer<'b> {
         buffer[HEADER..at].copy_from_slice(question.section);
         let limit = limit.min(buffer.len()).max(at);
         let question_name = question.name.wire_length();
-        Writer { buffer, at, limit, plain: at, question_name, counts: [0; 3] }
+        Writer { buffer, at, limit, plain: at, question_name, counts: [0; 3], compresses: true }
+    }
+
+    /// Writes owner names whole from here on: no record points back into the message.
+    pub fn spell_out(&mut self) {
+        self.compresses = false;
     }
 
     /// Bytes written so far.
@@ -149,8 +155,13 @@ impl<'b> Writer<'b> {
         }
         let data_at = self.at + length - data;
         self.put(head);
-        if let Tail::Pointer(at) = tail {
-            self.put(&(0xC000 | at as u16).to_be_bytes());
+        match tail {
+            Tail::Nothing => {}
+            Tail::Pointer(at) => self.put(&(0xC000 | at as u16).to_be_bytes()),
+            Tail::Typed { from, length } => {
+                self.buffer.copy_within(from..from + length, self.at);
+                self.at += length;
+            }
         }
         self.put(&rtype.to_be_bytes());
         self.put(&1u16.to_be_bytes());
@@ -164,18 +175,27 @@ impl<'b> Writer<'b> {
         Ok(data_at)
     }
 
-    /// How an owner is written: bytes, then a pointer or nothing.
+    /// How an owner is written: bytes, then what continues them.
     fn owner<'a>(&self, owner: Owner<'a>) -> (&'a [u8], Tail) {
         match owner {
-            Owner::Question => (&[], Tail::Pointer(HEADER)),
-            Owner::Suffix(offset) => (&[], Tail::Pointer(HEADER + offset)),
-            Owner::Prefixed(labels, offset) => (labels, Tail::Pointer(HEADER + offset)),
+            Owner::Question => (&[], self.question_from(0)),
+            Owner::Suffix(offset) => (&[], self.question_from(offset)),
+            Owner::Prefixed(labels, offset) => (labels, self.question_from(offset)),
             Owner::Whole(name) => (name, Tail::Nothing),
-            Owner::Earlier { at, .. } if at < POINTER_REACH => (&[], Tail::Pointer(at)),
-            Owner::Earlier { copy, suffix: Some(offset), .. } => {
-                (copy, Tail::Pointer(HEADER + offset))
+            Owner::Earlier { at, .. } if self.compresses && at < POINTER_REACH => {
+                (&[], Tail::Pointer(at))
             }
+            Owner::Earlier { copy, suffix: Some(offset), .. } => (copy, self.question_from(offset)),
             Owner::Earlier { copy, suffix: None, .. } => (copy, Tail::Nothing),
+        }
+    }
+
+    /// The question's name from an offset on.
+    fn question_from(&self, offset: usize) -> Tail {
+        let from = HEADER + offset;
+        match self.compresses {
+            true => Tail::Pointer(from),
+            false => Tail::Typed { from, length: self.question_name - offset },
         }
     }
 
@@ -228,10 +248,16 @@ impl<'b> Writer<'b> {
     }
 }
 
+/// What follows an owner's own labels.
 #[derive(Clone, Copy)]
 enum Tail {
     Nothing,
     Pointer(usize),
+    /// A part of the question's name, written again.
+    Typed {
+        from: usize,
+        length: usize,
+    },
 }
 
 impl Tail {
@@ -239,6 +265,7 @@ impl Tail {
         match self {
             Tail::Nothing => 0,
             Tail::Pointer(_) => 2,
+            Tail::Typed { length, .. } => length,
         }
     }
 }

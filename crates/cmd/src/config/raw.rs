@@ -46,13 +46,18 @@ pub struct RawAddresses {
 #[serde(default, deny_unknown_fields)]
 pub struct RawDns {
     pub a_record_limit: Option<i64>,
+    pub allow_stale: Option<bool>,
+    pub cache_max_age: Option<String>,
+    pub disable_compression: Option<bool>,
     pub enable_additional_node_meta_txt: Option<bool>,
     pub enable_truncate: Option<bool>,
+    pub max_stale: Option<String>,
     pub node_ttl: Option<String>,
     pub only_passing: Option<bool>,
     pub service_ttl: Option<BTreeMap<String, String>>,
     pub soa: Option<RawSoa>,
     pub udp_answer_limit: Option<i64>,
+    pub use_cache: Option<bool>,
 }
 
 /// The block `dns_config.soa`.
@@ -140,13 +145,18 @@ impl Raw {
 impl RawDns {
     fn merge(&mut self, over: RawDns) {
         take(&mut self.a_record_limit, over.a_record_limit);
+        take(&mut self.allow_stale, over.allow_stale);
+        take(&mut self.cache_max_age, over.cache_max_age);
+        take(&mut self.disable_compression, over.disable_compression);
         take(&mut self.enable_additional_node_meta_txt, over.enable_additional_node_meta_txt);
         take(&mut self.enable_truncate, over.enable_truncate);
+        take(&mut self.max_stale, over.max_stale);
         take(&mut self.node_ttl, over.node_ttl);
         take(&mut self.only_passing, over.only_passing);
         take_all(&mut self.service_ttl, over.service_ttl);
         take(&mut self.soa, over.soa);
         take(&mut self.udp_answer_limit, over.udp_answer_limit);
+        take(&mut self.use_cache, over.use_cache);
     }
 }
 

@@ -242,12 +242,15 @@ fn dns_config(raw: &Raw, datacenter: &str) -> anyhow::Result<dns::Config> {
         expire: soa.expire.unwrap_or(usual.soa.expire),
         min_ttl: soa.min_ttl.unwrap_or(usual.soa.min_ttl),
     });
-    let limit = |given: Option<i64>, usual: usize| {
-        given.map_or(usual, |limit| usize::try_from(limit).unwrap_or(0))
-    };
+    for (key, given) in [("max_stale", &typed.max_stale), ("cache_max_age", &typed.cache_max_age)] {
+        let read = given.as_deref().map(duration).transpose();
+        read.with_context(|| format!("dns_config.{key}"))?;
+    }
+    let alt_domain = raw.alt_domain.clone().filter(|domain| !domain.is_empty());
+    check_alt_domain(alt_domain.as_deref().unwrap_or_default(), datacenter)?;
     Ok(dns::Config {
-        domain: raw.domain.clone().unwrap_or(usual.domain),
-        alt_domain: raw.alt_domain.clone().filter(|domain| !domain.is_empty()),
+        domain: raw.domain.clone().filter(|domain| !domain.is_empty()).unwrap_or(usual.domain),
+        alt_domain,
         datacenter: datacenter.to_owned(),
         node_ttl: typed
             .node_ttl
@@ -258,8 +261,13 @@ fn dns_config(raw: &Raw, datacenter: &str) -> anyhow::Result<dns::Config> {
             .unwrap_or(usual.node_ttl),
         service_ttl,
         only_passing: typed.only_passing.unwrap_or(usual.only_passing),
-        a_record_limit: limit(typed.a_record_limit, usual.a_record_limit),
-        udp_answer_limit: limit(typed.udp_answer_limit, usual.udp_answer_limit),
+        a_record_limit: dns_limit("a_record_limit", typed.a_record_limit, usual.a_record_limit)?,
+        udp_answer_limit: dns_limit(
+            "udp_answer_limit",
+            typed.udp_answer_limit,
+            usual.udp_answer_limit,
+        )?,
+        disable_compression: typed.disable_compression.unwrap_or(usual.disable_compression),
         enable_truncate: typed.enable_truncate.unwrap_or(usual.enable_truncate),
         enable_additional_node_meta_txt: typed
             .enable_additional_node_meta_txt
@@ -267,6 +275,24 @@ fn dns_config(raw: &Raw, datacenter: &str) -> anyhow::Result<dns::Config> {
         soa,
         ..usual
     })
+}
+
+fn dns_limit(key: &str, given: Option<i64>, usual: usize) -> anyhow::Result<usize> {
+    let Some(given) = given else { return Ok(usual) };
+    usize::try_from(given).ok().with_context(|| {
+        format!("dns_config.{key} cannot be {given}. Must be greater than or equal to zero")
+    })
+}
+
+/// The zone's second name may not begin with a word that has a meaning inside the zone.
+fn check_alt_domain(domain: &str, datacenter: &str) -> anyhow::Result<()> {
+    let first = domain.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let reserved = ["service", "connect", "node", "query", "addr", datacenter];
+    ensure!(
+        !reserved.contains(&&*first),
+        "alt_domain cannot start with {{service,connect,node,query,addr,{datacenter}}}"
+    );
+    Ok(())
 }
 
 /// The row a server has of itself.

@@ -43,8 +43,56 @@ fn what_is_applied_arrives() {
     check(r#"{"log_level": "ERR"}"#, |c| c.log_level, tracing::Level::ERROR);
     check(r#"{"dns_config": {"only_passing": true}}"#, |c| c.dns.only_passing, true);
     check(r#"{"dns_config": {"soa": {"retry": 7}}}"#, |c| c.dns.soa.retry, 7);
+    check(r#"{"dns_config": {"disable_compression": true}}"#, |c| c.dns.disable_compression, true);
+    check(r#"{"dns_config": {"udp_answer_limit": 0}}"#, |c| c.dns.udp_answer_limit, 0);
+    check(
+        r#"{"dns_config": {"node_ttl": "10s", "service_ttl": {"*": "5s", "web": "1m"}}}"#,
+        |c| (c.dns.node_ttl.as_secs(), c.dns.service_ttl["web"].as_secs(), c.dns.service_ttl.len()),
+        (10, 60, 2),
+    );
+    check(
+        r#"{"domain": "corp.example.", "alt_domain": "alt.test"}"#,
+        |c| (c.dns.domain.clone(), c.dns.alt_domain.clone()),
+        ("corp.example.".to_owned(), Some("alt.test".to_owned())),
+    );
+    check(r#"{"domain": "", "alt_domain": ""}"#, |c| c.dns.domain.clone(), "consul.".to_owned());
     check(r#"{"node_id": null, "data_dir": "/x"}"#, |c| c.data.clone(), None);
     check(r#"{"performance": {"raft_multiplier": 1}}"#, |c| c.dev, true);
+}
+
+#[test]
+fn every_key_of_dns_config_is_taken() {
+    let stale = r#"{"dns_config": {"allow_stale": false, "max_stale": "87600h", "use_cache": true,
+                                   "cache_max_age": "10s"}}"#;
+    check(stale, |c| c.dns.enable_truncate, false);
+    let all = r#"{"dns_config": {"a_record_limit": 2, "enable_truncate": true, "only_passing": true,
+        "udp_answer_limit": 5, "enable_additional_node_meta_txt": false, "node_ttl": "1s",
+        "soa": {"refresh": 1, "retry": 2, "expire": 3, "min_ttl": 4}}}"#;
+    check(
+        all,
+        |c| {
+            let dns = &c.dns;
+            let soa = [dns.soa.refresh, dns.soa.retry, dns.soa.expire, dns.soa.min_ttl];
+            let limits = (dns.a_record_limit, dns.udp_answer_limit);
+            (limits, dns.enable_truncate, dns.enable_additional_node_meta_txt, soa)
+        },
+        ((2, 5), true, false, [1, 2, 3, 4]),
+    );
+    for key in ["recursor_timeout", "recursor_strategy", "prefer_namespace"] {
+        let text = format!(r#"{{"dns_config": {{"{key}": "2s"}}}}"#);
+        let (_, warnings) = resolved(&text).expect(&text);
+        assert!(warnings[0].starts_with(&format!("dns_config.{key} ")), "{warnings:?}");
+    }
+    for (text, reason) in [
+        (r#"{"dns_config": {"a_record_limit": -1}}"#, "a_record_limit cannot be -1. Must be"),
+        (r#"{"dns_config": {"udp_answer_limit": -1}}"#, "udp_answer_limit cannot be -1. Must be"),
+        (r#"{"dns_config": {"max_stale": "soon"}}"#, "dns_config.max_stale"),
+        (r#"{"dns_config": {"node_ttl": "x"}}"#, "dns_config.node_ttl"),
+        (r#"{"alt_domain": "service.consul"}"#, "{service,connect,node,query,addr,dc1}"),
+        (r#"{"alt_domain": "DC1.test"}"#, "alt_domain cannot start with"),
+    ] {
+        refuse(text, reason);
+    }
 }
 
 #[test]

@@ -33,11 +33,12 @@ impl<'a> Answer<'a, '_, '_> {
             return self.put_primary_soa(section);
         }
         let at = self.domain_at();
-        let pointer = (0xC000 | (dnswire::HEADER + at) as u16).to_be_bytes();
+        let mut pointer = [0; 2];
+        let domain = self.domain_tail(&mut pointer);
         let numbers = self.context.zone.soa_numbers(self.context.now);
-        let parts: [&[u8]; 5] = [b"\x02ns", &pointer, b"\x0ahostmaster", &pointer, &numbers];
+        let parts: [&[u8]; 5] = [b"\x02ns", domain, b"\x0ahostmaster", domain, &numbers];
         let ttl = self.context.zone.min_ttl;
-        // It always fits: a question of at most 271 bytes, 70 of this, 512 allowed.
+        // Compressed it always fits: a question of at most 271 bytes, 70 of this, 512 allowed.
         let _ = self.writer.record(section, Owner::Suffix(at), rtype::SOA, ttl, &parts);
     }
 
@@ -59,7 +60,8 @@ impl<'a> Answer<'a, '_, '_> {
             None => return Err(Detour::Service(b"consul")),
         };
         let at = self.domain_at();
-        let pointer = (0xC000 | (dnswire::HEADER + at) as u16).to_be_bytes();
+        let mut pointer = [0; 2];
+        let domain = self.domain_tail(&mut pointer);
         let ttl = self.context.zone.node_ttl;
         let mut named: [Option<(&NodeFacts, usize)>; NAME_SERVERS] = [None; NAME_SERVERS];
         let mut count = 0;
@@ -71,7 +73,7 @@ impl<'a> Answer<'a, '_, '_> {
             if is_named || !node.is_safe {
                 continue;
             }
-            let parts: [&[u8]; 2] = [&node.target, &pointer];
+            let parts: [&[u8]; 2] = [&node.target, domain];
             match self.writer.record(section, Owner::Suffix(at), rtype::NS, ttl, &parts) {
                 Ok(target_at) => named[count] = Some((node, target_at)),
                 Err(_) => break,

@@ -1,26 +1,34 @@
 //! Addresses that are host names: a CNAME, and what we ourselves know of its target.
+//!
+//! | asked about | what is told of the target |
+//! |---|---|
+//! | a service | addresses and aliases with the service's TTL; at most five without EDNS |
+//! | a node | all that ANY would give, texts too, each with its own TTL |
+//!
+//! A target that is not in the zone, unknown, or too deep is left to the asker.
 
 use super::Answer;
-use crate::encoded::{Row, ServiceRow};
+use crate::encoded::{NodeFacts, ServiceRow};
 use crate::naming::{Lookup, consul};
+use crate::pick::Want;
 use crate::zone::Place;
 use dnswire::{Name, Owner, Section, rtype};
+use std::net::IpAddr;
 
 /// How far aliases are followed inside the zone.
 const DEPTH: usize = 3;
 
+/// How many records of a service's target are told without EDNS.
+const MOST: usize = 5;
+
 /// A host name that was written, and those that led to it.
 #[derive(Clone, Copy)]
-pub(super) struct Trail<'t> {
+struct Trail<'t> {
     host: &'t [u8],
     before: Option<&'t Trail<'t>>,
 }
 
 impl<'t> Trail<'t> {
-    pub fn new(host: &'t [u8]) -> Trail<'t> {
-        Trail { host, before: None }
-    }
-
     fn steps(&self) -> impl Iterator<Item = &Trail<'t>> {
         std::iter::successors(Some(self), |step| step.before)
     }
@@ -31,21 +39,48 @@ impl<'t> Trail<'t> {
     }
 }
 
-/// How many addresses of one alias are told.
-const MOST: usize = 5;
+/// What may be told of a target, and where.
+struct Extras {
+    section: Section,
+    /// The TTL of all of it; each record's own without.
+    ttl: Option<u32>,
+    /// How many more records.
+    left: usize,
+    texts: bool,
+}
 
 impl Answer<'_, '_, '_> {
-    /// Writes `owner` CNAME `host` and what is known of `host`, into the answer.
-    pub(super) fn put_alias(&mut self, owner: Owner<'_>, host: &[u8], ttl: u32) {
-        match self.writer.record(Section::Answer, owner, rtype::CNAME, ttl, &[host]) {
-            Ok(at) => self.put_target(Section::Answer, at, Trail::new(host)),
+    /// A service's alias: `owner` CNAME `host` and what is known of `host`, into the answer.
+    pub(super) fn put_service_alias(&mut self, host: &[u8], ttl: u32) {
+        self.put_alias(host, ttl, self.service_extras(Section::Answer, ttl));
+    }
+
+    /// A node's.
+    pub(super) fn put_node_alias(&mut self, host: &[u8], ttl: u32) {
+        let section = Section::Answer;
+        self.put_alias(host, ttl, Extras { section, ttl: None, left: usize::MAX, texts: true });
+    }
+
+    /// The glue of an SRV record whose target `host` stands at `at`.
+    pub(super) fn put_host_glue(&mut self, host: &[u8], at: usize, ttl: u32) {
+        let mut extras = self.service_extras(Section::Additional, ttl);
+        self.put_target(at, Trail { host, before: None }, &mut extras);
+    }
+
+    fn service_extras(&self, section: Section, ttl: u32) -> Extras {
+        let left = if self.question.edns.is_some() { usize::MAX } else { MOST };
+        Extras { section, ttl: Some(ttl), left, texts: false }
+    }
+
+    fn put_alias(&mut self, host: &[u8], ttl: u32, mut extras: Extras) {
+        match self.writer.record(Section::Answer, Owner::Question, rtype::CNAME, ttl, &[host]) {
+            Ok(at) => self.put_target(at, Trail { host, before: None }, &mut extras),
             Err(_) => self.over = true,
         }
     }
 
-    /// Writes what is known of the trail's host, which stands at `at`. Nothing, when it is not in
-    /// the zone, unknown, or too deep: then the asker resolves it. A circle is told once.
-    pub(super) fn put_target(&mut self, section: Section, at: usize, trail: Trail<'_>) {
+    /// Writes what is known of the trail's host, which stands at `at`.
+    fn put_target(&mut self, at: usize, trail: Trail<'_>, extras: &mut Extras) {
         let host = trail.host;
         let Ok(name) = Name::parse(host) else { return };
         let Place::Inside(suffix) = self.context.zone.place(&name) else { return };
@@ -53,75 +88,120 @@ impl Answer<'_, '_, '_> {
         match consul::parse(&name, suffix.before, rtype::ANY) {
             Lookup::Node { node, datacenter } if self.is_here(datacenter) == Ok(true) => {
                 let Some(node) = self.context.picture.node(node) else { return };
-                let ttl = self.context.zone.node_ttl;
-                match (node.addresses.any, &node.addresses.host) {
-                    (Some(ip), _) => {
-                        self.put_address(section, owner, ip, ttl);
-                    }
-                    (None, Some(next)) => self.put_next(section, owner, next, ttl, trail),
-                    (None, None) => {}
-                }
+                self.put_node_target(owner, node, trail, extras);
             }
             Lookup::Service { service, tag, datacenter }
                 if self.is_here(datacenter) == Ok(true) =>
             {
                 let Some(service) = self.context.picture.service(service) else { return };
-                self.put_service_target(section, owner, service, tag, trail);
+                self.put_service_target(owner, service, tag, trail, extras);
             }
             Lookup::Address(ip) => {
-                self.put_address(section, owner, ip, self.context.zone.node_ttl);
+                self.put_extra_address(owner, ip, self.context.zone.node_ttl, extras);
             }
             _ => {}
         }
     }
 
+    fn put_node_target(
+        &mut self,
+        owner: Owner<'_>,
+        node: &NodeFacts,
+        trail: Trail<'_>,
+        extras: &mut Extras,
+    ) {
+        let ttl = self.context.zone.node_ttl;
+        match (node.addresses.any, &node.addresses.host) {
+            (Some(ip), _) => self.put_extra_address(owner, ip, ttl, extras),
+            (None, Some(next)) => self.put_next(owner, next, ttl, trail, extras),
+            (None, None) => {}
+        }
+        if !extras.texts {
+            return;
+        }
+        for text in node.texts() {
+            if !self.has_place(extras) {
+                return;
+            }
+            let written = self.writer.record(extras.section, owner, rtype::TXT, ttl, &[text]);
+            self.note(written.is_ok(), extras);
+        }
+    }
+
     fn put_service_target(
         &mut self,
-        section: Section,
         owner: Owner<'_>,
         service: &ServiceRow,
         tag: &[u8],
         trail: Trail<'_>,
+        extras: &mut Extras,
     ) {
         let tag = (!tag.is_empty()).then(|| self.context.picture.tag(tag));
-        let rows = || {
-            service.chunks.iter().flat_map(move |chunk| {
-                let offered = tag.map_or(chunk.all, |tag| chunk.tagged(tag));
-                let offered = move |(at, _): &(usize, &Row)| offered >> at & 1 == 1;
-                chunk.rows().iter().enumerate().filter(offered).map(move |(_, row)| (chunk, row))
-            })
-        };
-        let mut told = 0;
-        self.scratch.seen.clear();
-        for ip in rows().filter_map(|(_, row)| row.any()) {
-            if told == MOST {
+        let selected = self.scratch.select(service, tag, Want::Ip);
+        if selected.wanted == 0 {
+            self.scratch.select(service, tag, Want::Host);
+            let Some(place) = self.scratch.pick() else { return };
+            let (chunk, row) = place.find(service);
+            if let Some(next) = chunk.host_name(row) {
+                self.put_next(owner, next, service.ttl, trail, extras);
+            }
+            return;
+        }
+        let mut most = self.most_addresses();
+        while let Some(place) = self.scratch.pick() {
+            let Some(ip) = place.find(service).1.any() else { continue };
+            if !self.scratch.seen.insert(super::service::key(ip)) {
+                continue;
+            }
+            if most == 0 || !self.has_place(extras) {
                 return;
             }
-            if self.scratch.seen.insert(super::service::key(ip)) {
-                self.put_address(section, owner, ip, service.ttl);
-                told += 1;
-            }
-        }
-        let host = rows().find_map(|(chunk, row)| chunk.host_name(row));
-        if let (0, Some(next)) = (told, host) {
-            self.put_next(section, owner, next, service.ttl, trail);
+            self.put_extra_address(owner, ip, service.ttl, extras);
+            most -= 1;
         }
     }
 
     fn put_next(
         &mut self,
-        section: Section,
         owner: Owner<'_>,
         next: &[u8],
         ttl: u32,
         trail: Trail<'_>,
+        extras: &mut Extras,
     ) {
-        if trail.has(next) {
+        if trail.has(next) || !self.has_place(extras) {
             return;
         }
-        let written = self.writer.record(section, owner, rtype::CNAME, ttl, &[next]);
+        let ttl = extras.ttl.unwrap_or(ttl);
+        let written = self.writer.record(extras.section, owner, rtype::CNAME, ttl, &[next]);
+        self.note(written.is_ok(), extras);
         if let (Ok(at), 1..=DEPTH) = (written, trail.steps().count()) {
-            self.put_target(section, at, Trail { host: next, before: Some(&trail) });
+            self.put_target(at, Trail { host: next, before: Some(&trail) }, extras);
         }
+    }
+
+    fn put_extra_address(&mut self, owner: Owner<'_>, ip: IpAddr, ttl: u32, extras: &mut Extras) {
+        if self.has_place(extras) {
+            let ttl = extras.ttl.unwrap_or(ttl);
+            let written = self.put_address(extras.section, owner, ip, ttl);
+            self.note(written, extras);
+        }
+    }
+
+    /// Whether one more record may be told; a small answer has as few of these as of any others.
+    fn has_place(&mut self, extras: &Extras) -> bool {
+        let is_answer = extras.section == Section::Answer;
+        let written = usize::from(self.writer.count(Section::Answer));
+        if is_answer && self.limit.is_small && written >= self.limit.addresses {
+            self.over = true;
+            return false;
+        }
+        extras.left > 0
+    }
+
+    fn note(&mut self, written: bool, extras: &mut Extras) {
+        extras.left = if written { extras.left - 1 } else { 0 };
+        // What does not fit into Additional is no loss that TC speaks of (RFC 2181 §9).
+        self.over |= !written && extras.section == Section::Answer;
     }
 }

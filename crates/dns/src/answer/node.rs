@@ -26,16 +26,13 @@ impl<'a> Answer<'a, '_, '_> {
             }
             _ => return Ok(self.finish(rcode::NOERROR, true)),
         };
-        let mut written = 0;
         if let Some(ip) = address {
             self.put_address(Section::Answer, Owner::Question, ip, ttl);
-            written = 1;
         } else if let Some(host) = &addresses.host {
-            self.put_alias(Owner::Question, host, ttl);
-            written = 1;
+            self.put_node_alias(host, ttl);
         }
         if self.question.qtype == rtype::ANY {
-            let most = self.most_texts(written);
+            let most = self.most_texts(usize::from(self.writer.count(Section::Answer)));
             self.over |= !self.put_texts(Section::Answer, Owner::Question, node, ttl, most);
         } else if self.context.zone.adds_node_meta {
             self.put_texts(Section::Additional, Owner::Question, node, ttl, usize::MAX);

@@ -6,7 +6,8 @@ use crate::naming::reverse;
 use dnswire::{Owner, Section, rcode, rtype};
 
 impl Answer<'_, '_, '_> {
-    /// Nodes' names win over services'; TTL 0, under the domain itself.
+    /// Nodes' names win over services'; TTL 0, under the domain itself. Health does not matter. Who
+    /// asks for the SOA gets that besides, as there is no other answer to give it (as observed).
     pub(super) fn reverse(mut self, before: usize, six: bool) -> Reply {
         let Some(ip) = reverse::parse(&self.question.name, before, six) else {
             return self.no_such_name();
@@ -31,10 +32,13 @@ impl Answer<'_, '_, '_> {
                 break;
             }
         }
-        match self.writer.count(Section::Answer) {
-            0 => self.no_such_name(),
-            _ => self.finish(rcode::NOERROR, true),
+        if self.writer.count(Section::Answer) == 0 {
+            return self.no_such_name();
         }
+        if self.question.qtype == rtype::SOA {
+            self.put_soa(Section::Authority);
+        }
+        self.finish(rcode::NOERROR, true)
     }
 
     fn put_service_pointer(&mut self, service: &str) -> bool {

@@ -1,6 +1,5 @@
 //! Services: addresses, or SRV records with their glue.
 
-use super::hosts::Trail;
 use super::{Answer, Detour, Reply};
 use crate::encoded::{Chunk, Family, NodeFacts, Row, ServiceRow, Target};
 use crate::pick::{Accepted, Want};
@@ -16,8 +15,8 @@ pub(super) fn key(ip: IpAddr) -> u128 {
     }
 }
 
-/// A record's owner, type, class, TTL and data length, the owner being a pointer.
-const FIXED: usize = 12;
+/// A record's type, class, TTL and data length: what stands between its owner and its data.
+const FIXED: usize = 10;
 
 impl<'a> Answer<'a, '_, '_> {
     pub(super) fn service(mut self, name: &'a [u8], tag: &[u8]) -> Result<Reply, Detour<'a>> {
@@ -50,7 +49,7 @@ impl<'a> Answer<'a, '_, '_> {
                 let Some(place) = self.scratch.pick() else { return Ok(self.no_data()) };
                 let (chunk, row) = place.find(service);
                 if let Some(host) = chunk.host_name(row) {
-                    self.put_alias(Owner::Question, host, service.ttl);
+                    self.put_service_alias(host, service.ttl);
                 }
             }
             Want::Srv if selected.wanted > 0 => self.put_targets(service),
@@ -61,10 +60,7 @@ impl<'a> Answer<'a, '_, '_> {
 
     /// Each address once, at random, as many as are allowed.
     fn put_addresses(&mut self, service: &ServiceRow, want: Want) {
-        let most = match self.context.zone.a_record_limit {
-            0 => usize::MAX,
-            limit => limit,
-        };
+        let most = self.most_addresses();
         let mut marks: [Option<Mark>; 8] = [None; 8];
         let mut written = 0;
         while let Some(place) = self.scratch.pick() {
@@ -99,11 +95,21 @@ impl<'a> Answer<'a, '_, '_> {
         }
     }
 
+    /// How many addresses the settings allow.
+    pub(super) fn most_addresses(&self) -> usize {
+        match self.context.zone.a_record_limit {
+            0 => usize::MAX,
+            limit => limit,
+        }
+    }
+
     /// SRV records at random, as many as fit with their glue, then the glue.
     fn put_targets(&mut self, service: &ServiceRow) {
         self.scratch.accepted.clear();
         let mut glue_size = 0;
         let mut plain = self.writer.plain_length();
+        let whole = self.question.name.wire_length();
+        let head = FIXED + if self.context.zone.compresses { 2 } else { whole };
         while let Some(place) = self.scratch.pick() {
             let (chunk, row) = place.find(service);
             if !self.scratch.seen.insert(u128::from(row.identity)) {
@@ -111,9 +117,9 @@ impl<'a> Answer<'a, '_, '_> {
             }
             let data = chunk.srv_data(row);
             let rest = if row.target == Target::Host { &[] } else { self.typed_domain() };
-            let target_at = self.writer.length() + FIXED + 6;
+            let target_at = self.writer.length() + head + 6;
             let glue = self.glue(data, row, target_at);
-            let size = FIXED + data.len() + rest.len();
+            let size = head + data.len() + rest.len();
             let fits = size + glue_size + glue.size <= self.writer.room();
             let first = self.scratch.accepted.is_empty();
             if self.scratch.accepted.len() == self.limit.targets || !(fits || first) {
@@ -128,7 +134,7 @@ impl<'a> Answer<'a, '_, '_> {
                 self.over = true;
                 break;
             }
-            plain += self.question.name.wire_length() - 2 + size + glue.plain;
+            plain += whole + FIXED + data.len() + rest.len() + glue.plain;
             let accepted = Accepted { at: place, target_at, plain, before, glue: fits };
             self.scratch.accepted.push(accepted);
             glue_size += if fits { glue.size } else { 0 };
@@ -164,23 +170,27 @@ impl<'a> Answer<'a, '_, '_> {
         let Some(family) = row.any else { return Glue { size: 0, plain: 0 } };
         let domain = self.typed_domain().len();
         let labels = data.len() - 6;
-        // A pointer, or the labels again where a pointer does not reach.
-        let earlier = |labels: usize| if target_at < 0x4000 { 2 } else { labels + 2 };
+        // A pointer, or the labels again where a pointer does not reach, or all of it.
+        let tail = if self.context.zone.compresses { 2 } else { domain };
+        let is_near = self.context.zone.compresses && target_at < 0x4000;
+        let earlier = |labels: usize| if is_near { 2 } else { labels + tail };
         let address = match family {
             Family::V4 => 4,
             Family::V6 => 16,
         };
-        let mut glue =
-            Glue { size: earlier(labels) + 10 + address, plain: labels + domain + 10 + address };
+        let mut glue = Glue {
+            size: earlier(labels) + FIXED + address,
+            plain: labels + domain + FIXED + address,
+        };
         if self.has_texts(&row.node) {
             let node = row.node.target.len();
             let owner = match row.target {
                 Target::Node => earlier(node),
-                _ => node + 2,
+                _ => node + tail,
             };
             for text in row.node.texts() {
-                glue.size += owner + 10 + text.len();
-                glue.plain += node + domain + 10 + text.len();
+                glue.size += owner + FIXED + text.len();
+                glue.plain += node + domain + FIXED + text.len();
             }
         }
         glue
@@ -194,7 +204,7 @@ impl<'a> Answer<'a, '_, '_> {
         let domain = self.domain_at();
         let at = accepted.target_at;
         if let Some(host) = chunk.host_name(row) {
-            return self.put_target(Section::Additional, at, Trail::new(host));
+            return self.put_host_glue(host, at, ttl);
         }
         let (Some(ip), data) = (row.any(), chunk.srv_data(row)) else { return };
         let owner = Owner::Earlier { at, copy: &data[6..], suffix: Some(domain) };

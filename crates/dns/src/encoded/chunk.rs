@@ -18,8 +18,6 @@ pub(crate) struct Row {
     pub target: Target,
     /// Equal for instances that make one SRV record: same node, address and port.
     pub identity: u64,
-    /// A reverse look-up finds it: its address is its own and not its node's.
-    pub is_found: bool,
     srv: (u16, u16),
 }
 
@@ -51,11 +49,6 @@ impl Row {
             Family::V6 => self.v6.map(IpAddr::V6),
         }
     }
-
-    /// The address under which a reverse look-up finds it.
-    pub fn reverse(&self) -> Option<IpAddr> {
-        if self.is_found { self.any() } else { None }
-    }
 }
 
 /// A row on its way into a chunk.
@@ -84,7 +77,6 @@ impl Draft {
             any,
             target,
             identity: 0,
-            is_found: false,
             srv: (0, 0),
         };
         Draft { row, srv, tags: Vec::new() }

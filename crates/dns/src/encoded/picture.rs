@@ -1,7 +1,7 @@
 //! All rows, immutable, and the step from one picture to the next.
 
 use super::chunk::{Draft, Target};
-use super::names::{Names, Pointer};
+use super::names::{Pointer, Reverse};
 use super::node::labels;
 use super::service::ServiceDraft;
 use super::{Addresses, NodeFacts, ServiceRow};
@@ -22,10 +22,8 @@ type Map<V> = imbl::GenericHashMap<Box<[u8]>, V, RandomState, DefaultSharedPtr>;
 pub(crate) struct Picture {
     nodes: Map<Arc<NodeEntry>>,
     services: Map<Arc<ServiceRow>>,
-    /// The names of each address, in order, and how many rows give it that name.
-    /// Mutated in place while a picture is made, shared after that; read without an iterator of
-    /// imbl's, which would allocate.
-    reverse: imbl::GenericHashMap<IpAddr, Arc<Names>, RandomState, DefaultSharedPtr>,
+    /// The names of each address; read without an iterator of imbl's, which would allocate.
+    reverse: Reverse,
     /// What is not here does not exist; else it is just not held.
     pub is_complete: bool,
     /// The datacenter that the rows are of, lower-cased.
@@ -37,9 +35,12 @@ pub(crate) struct Picture {
 struct NodeEntry {
     facts: Arc<NodeFacts>,
     source: Arc<Row<Node>>,
-    /// The services of all its instances, in order.
-    services: Box<[Folded]>,
+    offered: Offered,
 }
+
+/// The services of a node's instances, in order, each with the addresses that its instances give
+/// themselves: where a reverse look-up finds it, whatever its health.
+type Offered = Box<[(Folded, Option<IpAddr>)]>;
 
 /// Makes rows of what a view shows.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Encoder {
         Picture {
             nodes: Map::with_hasher(self.hasher.clone()),
             services: Map::with_hasher(self.hasher.clone()),
-            reverse: imbl::GenericHashMap::with_hasher(self.hasher.clone()),
+            reverse: Reverse::new(),
             is_complete: false,
             datacenter: self.datacenter.to_ascii_lowercase().into_bytes().into(),
             hasher: self.hasher.clone(),
@@ -170,7 +171,7 @@ impl Encoder {
             }
         }
         for key in touched.services().filter(|key| key.tenant == TENANT) {
-            picture.drop_service(&key.service);
+            picture.services.remove(key.service.as_str().as_bytes());
             let _ = self.put_service(picture, source, key);
         }
     }
@@ -205,8 +206,9 @@ impl Encoder {
         key: &NodeKey,
     ) -> ByService<'v> {
         let before = picture.nodes.get(key.node.as_str().as_bytes()).cloned();
-        let old = before.iter().flat_map(|entry| entry.services.iter().cloned());
-        let mut rows: ByService<'v> = old.map(|service| (service, Vec::new())).collect();
+        let old = before.iter().flat_map(|entry| entry.offered.iter());
+        let mut rows: ByService<'v> =
+            old.map(|(service, _)| (service.clone(), Vec::new())).collect();
         let row = source.view.node(key).ok().and_then(|node| node.value);
         let Some(row) = row.filter(|row| source.authorizer.node_read(row.name.as_str())) else {
             picture.drop_node(&key.node);
@@ -216,14 +218,11 @@ impl Encoder {
             Some(entry) if Arc::ptr_eq(&entry.source, row) => Arc::clone(&entry.facts),
             _ => Arc::new(self.facts(key, row)),
         };
-        let mut services = BTreeSet::new();
         for instance in source.view.instances_on(key).unwrap_or_default() {
             let service = instance.service.fold();
-            services.insert(service.clone());
             rows.entry(service).or_default().push((instance, Arc::clone(&facts)));
         }
-        picture.drop_node(&key.node);
-        picture.put_node(Arc::clone(row), facts, services.into_iter().collect());
+        picture.put_node(Arc::clone(row), facts, offered(source, key));
         rows
     }
 
@@ -237,11 +236,8 @@ impl Encoder {
         if !source.authorizer.node_read(row.name.as_str()) {
             return;
         }
-        let instances = source.view.instances_on(key).unwrap_or_default();
-        let services: BTreeSet<Folded> =
-            instances.iter().map(|instance| instance.service.fold()).collect();
         let facts = Arc::new(self.facts(key, row));
-        picture.put_node(Arc::clone(row), facts, services.into_iter().collect());
+        picture.put_node(Arc::clone(row), facts, offered(source, key));
     }
 
     fn put_service(
@@ -271,9 +267,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn store_service(&self, picture: &mut Picture, service: &Folded, mut draft: ServiceDraft) {
-        let reverse = std::mem::take(&mut draft.reverse);
-        picture.count_reverse(Pointer::Service(service.clone()), reverse);
+    fn store_service(&self, picture: &mut Picture, service: &Folded, draft: ServiceDraft) {
         if draft.is_empty() && picture.is_complete {
             picture.services.remove(service.as_str().as_bytes());
             return;
@@ -305,7 +299,6 @@ impl Encoder {
         }
         let (own, is_given) = self.own_addresses(instance);
         let is_own = own.any.is_some();
-        let is_found = is_own && own.any != node.addresses.any;
         let addresses = if is_given { own } else { own.or(&node.addresses) };
         let target = target(node, &addresses, is_own);
         let weight = match health {
@@ -317,7 +310,7 @@ impl Encoder {
         let srv = self.srv_data(node, target, &addresses, weight, port);
         let identity = self.hasher.hash_one((&node.key, &srv[4..]));
         let mut draft = Draft::new(node, &addresses, target, srv);
-        (draft.row.identity, draft.row.is_found) = (identity, is_found);
+        draft.row.identity = identity;
         draft.tags = instance.tags.iter().map(|tag| hash_tag(&self.hasher, tag)).collect();
         Some(draft)
     }
@@ -379,6 +372,23 @@ fn target(node: &NodeFacts, addresses: &Addresses, is_own: bool) -> Target {
     }
 }
 
+/// What is told of a node's instances by name. A service whose address is its node's own is left
+/// out of reverse look-ups: there the node's name wins.
+fn offered(source: &Source<'_>, key: &NodeKey) -> Offered {
+    let node = source.view.node(key).ok().and_then(|node| node.value);
+    let node = node.and_then(|row| plain_address(row));
+    let instances = source.view.instances_on(key).unwrap_or_default();
+    let offered: BTreeSet<(Folded, Option<IpAddr>)> = instances
+        .iter()
+        .map(|instance| {
+            let own: Option<IpAddr> = instance.address.as_str().parse().ok();
+            let is_shown = own != node && source.authorizer.service_read(instance.service.as_str());
+            (instance.service.fold(), own.filter(|_| is_shown))
+        })
+        .collect();
+    offered.into_iter().collect()
+}
+
 /// Tags are compared without regard to case, by hash: the hasher's seed is this process's own.
 fn hash_tag(hasher: &RandomState, tag: &str) -> u64 {
     hasher.hash_one(Folded::new(tag).as_str().as_bytes())
@@ -426,42 +436,42 @@ impl Picture {
 
     /// The names of an address, nodes before services.
     pub fn pointers(&self, address: IpAddr) -> impl Iterator<Item = &Pointer> {
-        let names = self.reverse.get(&address).map_or(&[][..], |names| names.as_slice());
-        names.iter().map(|(name, _)| name)
+        self.reverse.names(address)
     }
 
-    fn put_node(&mut self, source: Arc<Row<Node>>, facts: Arc<NodeFacts>, services: Box<[Folded]>) {
-        let pointer = Pointer::Node(facts.key.clone());
-        self.count_reverse(pointer, plain_address(&source).map(|ip| (ip, 1)));
-        let entry = NodeEntry { source, services, facts };
-        self.nodes.insert(lower(&entry.facts.key), Arc::new(entry));
+    /// Puts a node in the place of what was there; only names that change are counted.
+    fn put_node(&mut self, source: Arc<Row<Node>>, facts: Arc<NodeFacts>, offered: Offered) {
+        let node = facts.key.clone();
+        let entry = Arc::new(NodeEntry { source, offered, facts });
+        let before = self.nodes.insert(lower(&node), Arc::clone(&entry));
+        self.rename(&node, before.as_deref(), Some(&entry));
     }
 
     fn drop_node(&mut self, node: &Folded) {
-        let Some(entry) = self.nodes.remove(node.as_str().as_bytes()) else { return };
-        let gone = plain_address(&entry.source).map(|ip| (ip, -1));
-        self.count_reverse(Pointer::Node(node.clone()), gone);
+        let before = self.nodes.remove(node.as_str().as_bytes());
+        self.rename(node, before.as_deref(), None);
     }
 
-    fn drop_service(&mut self, service: &Folded) {
-        let Some(row) = self.services.remove(service.as_str().as_bytes()) else { return };
-        let pointer = Pointer::Service(service.clone());
-        self.count_reverse(pointer, ServiceDraft::forget(&row).collect::<Vec<_>>());
-    }
-
-    fn count_reverse(&mut self, of: Pointer, by: impl IntoIterator<Item = (IpAddr, i32)>) {
-        for (ip, by) in by {
-            let Some(names) = self.reverse.get_mut(&ip) else {
-                if by > 0 {
-                    self.reverse.insert(ip, Arc::new(Names::new(&of, by.unsigned_abs())));
-                }
-                continue;
-            };
-            let names = Arc::make_mut(names);
-            names.count(&of, by);
-            if names.as_slice().is_empty() {
-                self.reverse.remove(&ip);
-            }
+    /// Brings reverse look-ups from what a node was to what it is.
+    fn rename(&mut self, node: &Folded, before: Option<&NodeEntry>, now: Option<&NodeEntry>) {
+        let address = |entry: Option<&NodeEntry>| plain_address(&entry?.source);
+        let (old, new) = (address(before), address(now));
+        if old != new {
+            let name = Pointer::Node(node.clone());
+            old.into_iter().for_each(|ip| self.reverse.remove(ip, &name));
+            new.into_iter().for_each(|ip| self.reverse.add(ip, &name));
+        }
+        fn offered(entry: Option<&NodeEntry>) -> &[(Folded, Option<IpAddr>)] {
+            entry.map_or(&[], |entry| &entry.offered)
+        }
+        let (old, new) = (offered(before), offered(now));
+        for (service, ip) in old.iter().filter(|offer| new.binary_search(offer).is_err()) {
+            let Some(ip) = ip else { continue };
+            self.reverse.remove(*ip, &Pointer::Service(service.clone()));
+        }
+        for (service, ip) in new.iter().filter(|offer| old.binary_search(offer).is_err()) {
+            let Some(ip) = ip else { continue };
+            self.reverse.add(*ip, &Pointer::Service(service.clone()));
         }
     }
 }

@@ -1,8 +1,7 @@
 //! A service: chunks of instances in the order of their nodes.
 
-use super::chunk::{Chunk, Draft, ROWS, Row};
+use super::chunk::{Chunk, Draft, ROWS};
 use model::Folded;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A service's instances that are to be shown; perhaps none.
@@ -19,28 +18,18 @@ const FEW: usize = 16;
 #[derive(Debug)]
 pub(crate) struct ServiceDraft {
     chunks: Vec<Arc<Chunk>>,
-    /// Addresses that reverse look-ups gain (+1) and lose (-1).
-    pub reverse: Vec<(IpAddr, i32)>,
 }
 
 impl ServiceDraft {
     /// Begins with what is there.
     pub fn of(row: Option<&ServiceRow>) -> ServiceDraft {
         let chunks = row.map(|row| row.chunks.to_vec()).unwrap_or_default();
-        ServiceDraft { chunks, reverse: Vec::new() }
+        ServiceDraft { chunks }
     }
 
     /// Begins with these rows, in the order of their nodes.
     pub fn from_rows(drafts: Vec<Draft>) -> ServiceDraft {
-        let reverse = drafts.iter().filter_map(|draft| draft.row.reverse()).map(|ip| (ip, 1));
-        let reverse = reverse.collect();
-        ServiceDraft { chunks: cut(drafts), reverse }
-    }
-
-    /// All rows go: what reverse look-ups lose with them.
-    pub fn forget(row: &ServiceRow) -> impl Iterator<Item = (IpAddr, i32)> {
-        let rows = row.chunks.iter().flat_map(|chunk| chunk.rows());
-        rows.filter_map(Row::reverse).map(|ip| (ip, -1))
+        ServiceDraft { chunks: cut(drafts) }
     }
 
     /// Puts these rows in the place of all rows of `node`.
@@ -55,14 +44,7 @@ impl ServiceDraft {
             high = (low + 1).min(self.chunks.len());
         }
         let old = self.chunks[low..high].iter().flat_map(|chunk| chunk.drafts());
-        let (gone, mut drafts): (Vec<Draft>, Vec<Draft>) =
-            old.partition(|draft| draft.row.node.key == *node);
-        let reverse = |drafts: &[Draft], by| {
-            let ips = drafts.iter().filter_map(|draft| draft.row.reverse());
-            ips.map(|ip| (ip, by)).collect::<Vec<_>>()
-        };
-        self.reverse.extend(reverse(&gone, -1));
-        self.reverse.extend(reverse(&new, 1));
+        let mut drafts: Vec<Draft> = old.filter(|draft| draft.row.node.key != *node).collect();
         let place = drafts.partition_point(|draft| draft.row.node.key < *node);
         drafts.splice(place..place, new);
         if drafts.len() < FEW && high < self.chunks.len() {

@@ -3,7 +3,9 @@
 use crate::ask::{ask, packet, read};
 use crate::world::World;
 use catalog::Interest;
-use dns::{Config, Count, Limits, Meters, Readers, Server, StartError, Transport};
+use dns::{
+    Answers, Config, Count, Limits, Meters, Path, Readers, Reason, Server, StartError, Transport,
+};
 use seams::fakes::FakeCatalog;
 use seams::{BoxFuture, Consistency, Leadership, Projection, ReadError, Reader, Subscription};
 use serde_json::{Value, json};
@@ -131,9 +133,10 @@ fn udp_and_tcp_answer_on_one_port_and_a_write_is_seen_at_once() {
         assert_eq!(answer["answer"][0]["rdata"], format!("10.1.0.{number}"));
     }
     let counts = running.server().counters();
-    assert_eq!((counts.answered(Transport::Udp), counts.answered(Transport::Tcp)), (199, 1));
-    let as_expected = ("A", "NOERROR", Transport::Udp, 199);
-    assert!(counts.answers.contains(&as_expected), "{counts:?}");
+    assert_eq!(counts.answered(Transport::Tcp, Path::Hot), 1);
+    let (qtype, rcode) = ("A", "NOERROR");
+    let over_udp = Answers { qtype, rcode, transport: Transport::Udp, path: Path::Hot, count: 199 };
+    assert!(counts.answers.contains(&over_udp), "{counts:?}");
 }
 
 #[test]
@@ -314,7 +317,9 @@ fn odd_messages_are_read_on_the_slow_path() {
     cut.extend_from_slice(b"\0\0\x10\0\x01\0\0");
     assert_eq!(running.udp(&cut).expect("an answer")["rcode"], "FORMERR");
     let counts = running.server().counters();
-    assert_eq!((counts.of(Count::Unusual), counts.answered(Transport::Slow)), (5, 5));
+    let detoured = |why| counts.detoured(why, Transport::Udp);
+    assert_eq!((detoured(Reason::Extras), detoured(Reason::Compressed)), (3, 2));
+    assert_eq!(counts.answered(Transport::Udp, Path::Slow), 5);
     // Over TCP the same.
     let mut stream = running.connect();
     stream.write_all(&framed(&trailing)).expect("sent");
@@ -347,7 +352,7 @@ fn what_is_not_held_is_obtained_and_answered() {
         assert_eq!(running.world.catalog.held_on_demand(), held, "{name}");
     }
     // Once the table holds it, the hot path answers.
-    let before = running.server().counters().of(Count::NotHeld);
+    let before = running.server().counters().detoured(Reason::NotHeld, Transport::Udp);
     let node = model::Node { name: "n1".into(), address: "10.0.0.9".into(), ..Default::default() };
     let entry = catalog::Entry {
         time: model::Timestamp(0),
@@ -363,7 +368,7 @@ fn what_is_not_held_is_obtained_and_answered() {
     running.world.table.publish(&Arc::new(applied.view), &applied.touched);
     let answer = running.udp(&ask("web.service.consul", "SRV")).expect("an answer");
     assert_eq!(answer["additional"][0]["rdata"], "10.0.0.9");
-    assert_eq!(running.server().counters().of(Count::NotHeld), before);
+    assert_eq!(running.server().counters().detoured(Reason::NotHeld, Transport::Udp), before);
 }
 
 /// A reader that never obtains anything.
@@ -447,5 +452,6 @@ fn another_datacenter_is_asked_through_its_reader() {
     ] {
         assert_eq!(running.udp(&ask(name, "A")).expect("an answer")["rcode"], rcode, "{name}");
     }
-    assert_eq!(running.server().counters().of(Count::OtherDatacenter), 3);
+    let far = running.server().counters().detoured(Reason::Datacenter, Transport::Udp);
+    assert_eq!(far, 3);
 }

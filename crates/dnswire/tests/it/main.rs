@@ -68,11 +68,15 @@ proptest! {
         asked in asked(),
         records in proptest::collection::vec((any::<u32>(), any::<[u8; 4]>(), 0u8..4), 0..40),
         limit in 512usize..4096,
+        spelled_out in any::<bool>(),
     ) {
         let packet = compose(&asked);
         let question = Question::parse(&packet).expect("a plain question");
         let mut buffer = vec![0; 4096];
         let mut writer = Writer::new(&mut buffer, &question, limit);
+        if spelled_out {
+            writer.spell_out();
+        }
         let mut written = Vec::new();
         for (ttl, address, owner) in records {
             let labels = question.name.labels() - 1;
@@ -95,6 +99,7 @@ proptest! {
         let plain = writer.plain_length();
         let length = writer.finish(Head { authoritative: true, truncated: false, rcode: 3 });
         prop_assert!(length <= limit && length <= plain);
+        prop_assert!(!spelled_out || length == plain);
         let message = Message::from_octets(&buffer[..length]).expect("a message");
         prop_assert!(message.header().aa() && message.header().qr());
         prop_assert_eq!(message.header().rd(), asked.rd);

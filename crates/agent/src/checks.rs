@@ -26,7 +26,9 @@ pub enum Kind {
     Ttl(Duration),
     /// It is run at this interval.
     Probe(Duration),
-    /// Neither: it stays as registered.
+    /// It says what others say.
+    Alias,
+    /// None of these: it stays as registered.
     Passive,
 }
 
@@ -35,6 +37,9 @@ impl Kind {
     pub fn of(definition: &CheckDefinition) -> Kind {
         if let Some(ttl) = definition.ttl.positive() {
             return Kind::Ttl(ttl);
+        }
+        if crate::alias::is_asked(definition) {
+            return Kind::Alias;
         }
         match definition.interval.positive() {
             Some(interval) => Kind::Probe(interval.max(MIN_INTERVAL)),
@@ -118,6 +123,15 @@ pub enum Input {
         /// What was said.
         output: String,
     },
+    /// An alias has looked.
+    Concluded {
+        /// The check.
+        id: Folded,
+        /// Its status.
+        status: Status,
+        /// What it says.
+        output: String,
+    },
     /// Time passed.
     Tick,
 }
@@ -191,7 +205,7 @@ impl Checks {
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Output> {
         match input {
             Input::Watch { id, spec, status, first } => {
-                self.watch(id, spec, status, now + first, now);
+                self.watch(id, spec, status, now + first);
                 Vec::new()
             }
             Input::Forget(id) => {
@@ -200,12 +214,19 @@ impl Checks {
             }
             Input::Reported { id, status, output } => self.reported(id, status, output, now),
             Input::Ran { id, run, status, output } => self.ran(id, run, status, output, now),
+            Input::Concluded { id, status, output } => {
+                let watched = self.watched.get_mut(&id);
+                watched
+                    .map(|watched| watched.becomes(id, status, output, now))
+                    .into_iter()
+                    .collect()
+            }
             Input::Tick => self.tick(now),
         }
     }
 
     /// A probe whose definition is the same goes on as it was; a TTL begins anew.
-    fn watch(&mut self, id: Folded, spec: Spec, status: Status, first: Moment, now: Moment) {
+    fn watch(&mut self, id: Folded, spec: Spec, status: Status, first: Moment) {
         if let Some(watched) = self.watched.get_mut(&id)
             && watched.spec == spec
             && matches!(spec.kind, Kind::Probe(_))
@@ -214,14 +235,14 @@ impl Checks {
         }
         let earlier = self.forget(&id);
         let since = earlier.and_then(|earlier| earlier.critical_since);
-        let critical = status == Status::Critical;
-        let due = (spec.kind != Kind::Passive).then_some(first);
+        let due = matches!(spec.kind, Kind::Ttl(_) | Kind::Probe(_)).then_some(first);
         self.timers.extend(due.map(|due| (due, id.clone())));
         let watched = Watched {
             // Counters start at their thresholds, so that the very first result shows at once.
             successes: spec.success_before_passing,
             failures: spec.failures_before_critical,
-            critical_since: critical.then_some(since.unwrap_or(now)),
+            // Until its first result nobody knows how it stands: its time begins with that.
+            critical_since: since.filter(|_| status == Status::Critical),
             spec,
             status,
             reported: String::new(),

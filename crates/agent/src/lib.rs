@@ -5,11 +5,13 @@
 //! does not own (law 1).
 //!
 //! `local` is what is registered, a fold over operations; `checks` decides when checks run and what
-//! their results amount to; `sync` what the catalog must be told. All three are pure; `owner` is the
-//! one task that drives them, `store` and `probe` are its hands.
+//! their results amount to; `alias` what a check says that follows others; `sync` what the catalog
+//! must be told. All of them are pure; `owner` is the one task that drives them, `store` and `probe`
+//! are its hands.
 //!
 //! Decision 0000.
 
+mod alias;
 mod checks;
 mod counters;
 mod handle;

@@ -73,6 +73,8 @@ pub struct Touched {
     pub instances: Vec<Folded>,
     /// Checks written or removed.
     pub checks: Vec<Folded>,
+    /// Instances that a check was put on or taken from; the empty id for the node.
+    pub watched: Vec<Folded>,
 }
 
 /// Everything registered on this node. Cloning is cheap.
@@ -158,6 +160,7 @@ impl Local {
             Operation::TtlState(state) => {
                 let id = state.id.fold();
                 self.observe(&id, state.status, state.output, Some(state.expires));
+                touched.watched.extend(self.checks.get(&id).map(|held| held.check.instance.fold()));
                 touched.checks.push(id);
             }
         }
@@ -173,7 +176,8 @@ impl Local {
         expires: Option<WallTime>,
     ) -> Observed {
         let Some(held) = self.checks.get(id) else { return Observed::Nothing };
-        let news = if held.check.status != status {
+        // The catalog may say anything of one that was not proven.
+        let news = if held.check.status != status || held.unproven {
             Observed::Status
         } else if held.check.output != output {
             Observed::Output
@@ -192,22 +196,22 @@ impl Local {
     /// After the store was read: what was not reported since counts as critical until it is.
     ///
     /// A TTL check keeps its last report while that lasts; one that only had an initial status is
-    /// critical (recorded Consul behaviour). A check that is run keeps the catalog's last word on
-    /// it until its first run.
+    /// critical (recorded Consul behaviour). A check that is run, or that follows others, keeps the
+    /// catalog's last word on it until its first result.
     pub fn restored(&mut self, now: WallTime) {
         let stale: Vec<(Folded, Arc<Held>)> = self
             .checks
             .iter()
             .filter(|(_, held)| match held.kind() {
                 Kind::Ttl(_) => held.expires.is_none_or(|expires| now.until(expires).is_none()),
-                Kind::Probe(_) => true,
+                Kind::Probe(_) | Kind::Alias => true,
                 Kind::Passive => false,
             })
             .map(|(id, held)| (id.clone(), Arc::clone(held)))
             .collect();
         for (id, held) in stale {
             let mut held = Arc::unwrap_or_clone(held);
-            held.unproven = matches!(held.kind(), Kind::Probe(_));
+            held.unproven = matches!(held.kind(), Kind::Probe(_) | Kind::Alias);
             held.expires = None;
             held.check.status = Status::Critical;
             held.check.output = Text::default();
@@ -286,20 +290,44 @@ impl Local {
         if let Some(earlier) = self.checks.get(&id) {
             held.check.status = earlier.check.status.clone();
             held.check.output = earlier.check.output.clone();
-            held.unproven = earlier.unproven;
+            let proves = matches!(held.kind(), Kind::Probe(_) | Kind::Alias);
+            held.unproven = earlier.unproven && proves;
             held.expires = earlier.expires.filter(|_| matches!(held.kind(), Kind::Ttl(_)));
-            self.attached.remove(&(earlier.check.instance.fold(), id.clone()));
+            let instance = earlier.check.instance.fold();
+            self.attached.remove(&(instance.clone(), id.clone()));
+            touched.watched.push(instance);
         }
-        self.attached.insert((held.check.instance.fold(), id.clone()));
+        let instance = held.check.instance.fold();
+        touched.watched.push(instance.clone());
+        self.attached.insert((instance, id.clone()));
         self.checks.insert(id.clone(), Arc::new(held));
         touched.checks.push(id);
     }
 
     fn remove_check(&mut self, id: Folded, touched: &mut Touched) {
         if let Some(held) = self.checks.remove(&id) {
-            self.attached.remove(&(held.check.instance.fold(), id.clone()));
+            let instance = held.check.instance.fold();
+            self.attached.remove(&(instance.clone(), id.clone()));
+            touched.watched.push(instance);
         }
         touched.checks.push(id);
+    }
+
+    /// Takes the tags that the catalog has for an instance which lets others change them; does
+    /// nothing if it was registered anew since it stood as in `before`.
+    pub fn take_tags(&mut self, id: &Folded, before: &Arc<Instance>, tags: Arc<[Text]>) {
+        let Some(instance) = self.instances.get(id).filter(|now| Arc::ptr_eq(now, before)) else {
+            return;
+        };
+        let instance = Arc::new(Instance { tags, ..Instance::clone(instance) });
+        let checks: Vec<(Folded, Arc<Held>)> =
+            self.checks_of(id).map(|(check, held)| (check.clone(), Arc::clone(held))).collect();
+        for (check, held) in checks {
+            let mut held = Arc::unwrap_or_clone(held);
+            name_service(&mut held.check, Some(&instance));
+            self.checks.insert(check, Arc::new(held));
+        }
+        self.instances.insert(id.clone(), instance);
     }
 
     /// The checks of an instance, or, for the empty id, those of the node; by id.

@@ -5,17 +5,20 @@
 //! is folded in the same order. Its caller hears of it then, or, while this node leads, once the
 //! catalog shows it.
 
+mod aliases;
 mod changes;
 mod observations;
 
+use crate::alias::Aliases;
 use crate::checks::{Checks, Input};
 use crate::counters::Meters;
 use crate::handle::Config;
 use crate::local::{Local, Operation};
 use crate::probe::Observation;
 use crate::store::{Done, Store};
-use crate::sync::{self, Conflict, Failure, Report, Syncer};
+use crate::sync::{self, CatalogTags, Conflict, Failure, Report, Syncer};
 use crate::time::{Jitter, Moment};
+use aliases::{Aliased, Round};
 use model::{Author, CheckId, Folded, Status};
 use seams::{Doors, RegisterError};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -68,6 +71,7 @@ enum Event {
     Stored(Done),
     StoreEnded,
     Ended(Result<(Id, Task), JoinError>),
+    AliasedMoved,
     Due,
     Stop,
 }
@@ -76,6 +80,7 @@ enum Event {
 enum Task {
     Probed(Observation),
     Synced(Result<Report, Failure>),
+    Looked(Round),
 }
 
 /// The state and what it is driven with.
@@ -84,6 +89,10 @@ pub struct Owner {
     doors: Doors,
     local: Local,
     checks: Checks,
+    aliases: Aliases,
+    aliased: Aliased,
+    /// The round that looks at the catalog for aliases.
+    looking: Option<Id>,
     syncer: Syncer,
     store: Store,
     publish: watch::Sender<Local>,
@@ -149,6 +158,9 @@ impl Owner {
             doors,
             local,
             checks: Checks::new(now),
+            aliases: Aliases::default(),
+            aliased: Aliased::default(),
+            looking: None,
             store,
             publish,
             meters,
@@ -168,7 +180,10 @@ impl Owner {
             store_is_gone: false,
         };
         let all: Vec<Folded> = owner.local.checks().map(|(id, _)| id.clone()).collect();
-        all.iter().for_each(|id| owner.watch(id, true));
+        for id in &all {
+            owner.watch(id, true);
+            owner.follow(id);
+        }
         owner
     }
 
@@ -189,6 +204,7 @@ impl Owner {
                     done.map_or(Event::StoreEnded, Event::Stored)
                 }
                 Some(ended) = self.tasks.join_next_with_id() => Event::Ended(ended),
+                () = self.aliased.moved() => Event::AliasedMoved,
                 () = tokio::time::sleep_until(due) => Event::Due,
                 ask = asked.recv(), if self.takes_more() => {
                     ask.map_or(Event::Stop, Event::Asked)
@@ -199,6 +215,7 @@ impl Owner {
                 Event::Stored(done) => self.stored(done),
                 Event::StoreEnded => self.store_ended(),
                 Event::Ended(ended) => self.ended(ended),
+                Event::AliasedMoved => self.aliased_moved(),
                 Event::Due => self.due(),
                 Event::Stop => break,
             }
@@ -218,6 +235,7 @@ impl Owner {
         let mut due = self.checks.next_due();
         for other in [
             self.syncer.next_due(),
+            self.aliases.next_due(),
             self.waiting.front().map(|waiting| waiting.until),
             self.report_due,
         ] {
@@ -256,6 +274,9 @@ impl Owner {
             let outputs = self.checks.step(Input::Tick, now);
             self.carry_out(outputs);
         }
+        if self.aliases.next_due().is_some_and(|due| due <= now) {
+            self.look();
+        }
         while self.waiting.front().is_some_and(|waiting| waiting.until <= now) {
             if let Some(waiting) = self.waiting.pop_front() {
                 answer(Some(waiting.reply), Ok(()));
@@ -280,7 +301,9 @@ impl Owner {
             (None, Some((id, run))) => {
                 self.probed(id, run, Observation::critical("the check could not be run"));
             }
-            // Only a pass is no probe.
+            (Some(Task::Looked(round)), _) => self.looked(round),
+            (None, None) if self.looking == Some(task) => self.round_lost(),
+            // What is neither is a pass.
             (None, None) => {
                 let now = self.now();
                 self.syncer.failed(now, &mut self.jitter);
@@ -297,6 +320,7 @@ impl Owner {
                 self.meters.sync_entries.fetch_add(report.entries as u64, Ordering::Relaxed);
                 debug!(commands = report.commands, "catalog synced");
                 self.note_conflicts(report.conflicts, report.everything);
+                self.take_tags(report.tags);
                 let up_to = self.syncer.succeeded(now, &mut self.jitter);
                 if report.refused > 0 {
                     self.syncer.look_again(now);
@@ -312,6 +336,14 @@ impl Owner {
                 debug!(error = %failure, "catalog not synced");
                 self.syncer.failed(now, &mut self.jitter);
             }
+        }
+    }
+
+    /// Takes what others wrote as the tags of instances that let them.
+    fn take_tags(&mut self, found: Vec<CatalogTags>) {
+        for CatalogTags { id, before, tags } in found {
+            self.local.take_tags(&id, &before, tags);
+            self.publish.send_replace(self.local.clone());
         }
     }
 

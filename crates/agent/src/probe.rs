@@ -81,8 +81,6 @@ pub fn unsupported(definition: &CheckDefinition) -> Option<&'static str> {
         (definition.grpc.as_str(), "GRPC"),
         (definition.h2ping.as_str(), "H2PING"),
         (definition.os_service.as_str(), "OSService"),
-        (definition.alias_node.as_str(), "alias"),
-        (definition.alias_service.as_str(), "alias"),
         (definition.script_args.first().map_or("", |arg| arg.as_str()), "script"),
     ];
     kinds.iter().find(|(given, _)| !given.is_empty()).map(|(_, kind)| *kind)

@@ -10,7 +10,7 @@ mod pass;
 mod plan;
 
 pub use pass::{Failure, Report, run};
-pub use plan::{Conflict, Scope};
+pub use plan::{CatalogTags, Conflict, Scope};
 
 use crate::local::Touched;
 use crate::time::{Jitter, Moment};

@@ -224,3 +224,28 @@ fn a_definition_stays_here_and_its_spec_knows_the_limits() {
     assert_eq!(spec.critical_limit, Some(Duration::from_secs(60)));
     assert_eq!(local.check(&Folded::new("node")).unwrap().spec().critical_limit, None);
 }
+
+#[test]
+fn the_first_result_after_a_restart_is_news_whatever_it_is() {
+    let mut local = local(vec![register("web", vec![http("h")])]);
+    local.restored(WallTime(0));
+    let id = Folded::new("h");
+    let mut observe = || local.observe(&id, Status::Critical, "down".into(), None);
+    assert_eq!((observe(), observe()), (Observed::Status, Observed::Nothing));
+}
+
+#[test]
+fn tags_from_the_catalog_reach_the_instance_and_its_checks() {
+    let id = Folded::new("web");
+    let mut local = local(vec![register("web", vec![ttl("c")])]);
+    let before = Arc::clone(local.instance(&id).unwrap());
+    let tags = |local: &Local| {
+        let check = &local.check(&Folded::new("c")).unwrap().check;
+        (local.instance(&id).unwrap().tags.to_vec(), check.service_tags.to_vec())
+    };
+    let both = |tag: &str| (vec![Text::new(tag)], vec![Text::new(tag)]);
+    local.take_tags(&id, &before, Arc::from([Text::new("new")]));
+    assert_eq!(tags(&local), both("new"));
+    local.take_tags(&id, &before, Arc::from([Text::new("late")]));
+    assert_eq!(tags(&local), both("new"), "it was another when the catalog was looked at");
+}

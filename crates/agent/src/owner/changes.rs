@@ -91,7 +91,16 @@ impl Owner {
         };
         count(&self.meters.changes);
         self.publish.send_replace(self.local.clone());
-        touched.checks.iter().for_each(|id| self.watch(id, false));
+        for id in &touched.checks {
+            self.watch(id, false);
+            self.follow(id);
+        }
+        let now = self.now();
+        touched
+            .instances
+            .iter()
+            .chain(&touched.watched)
+            .for_each(|id| self.aliases.stirred(id, now));
         self.tell(&touched, author.as_ref(), reply);
     }
 
@@ -116,7 +125,7 @@ impl Owner {
         };
         let spec = held.spec();
         let first = match spec.kind {
-            Kind::Passive => Default::default(),
+            Kind::Alias | Kind::Passive => Default::default(),
             Kind::Probe(interval) => self.jitter.below(interval),
             // Registered again, its TTL begins anew; restored, it is what is left.
             Kind::Ttl(ttl) => held

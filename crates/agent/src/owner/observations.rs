@@ -85,6 +85,11 @@ impl Owner {
     ) -> Option<u64> {
         let observed = self.local.observe(id, status, output.into(), expires);
         self.publish.send_replace(self.local.clone());
+        if observed != Observed::Nothing {
+            let instance = self.local.check(id).map(|held| held.check.instance.fold());
+            let now = self.now();
+            instance.iter().for_each(|instance| self.aliases.stirred(instance, now));
+        }
         let delay = self.config.check_update_interval;
         match observed {
             Observed::Nothing => None,
@@ -95,7 +100,7 @@ impl Owner {
                 None
             }
             Observed::Output | Observed::Status => {
-                let touched = Touched { instances: Vec::new(), checks: vec![id.clone()] };
+                let touched = Touched { checks: vec![id.clone()], ..Touched::default() };
                 let now = self.now();
                 Some(self.syncer.changed(&touched, None, now))
             }
@@ -129,7 +134,7 @@ impl Owner {
         self.change(Operation::Deregister(id), None, None);
     }
 
-    fn output_limit(&self, id: &Folded) -> usize {
+    pub(super) fn output_limit(&self, id: &Folded) -> usize {
         let held = self.local.check(id).and_then(|held| held.definition.as_deref());
         held.map_or(self.config.output_max_size, |definition| {
             Limits::of(definition, self.config.output_max_size).output

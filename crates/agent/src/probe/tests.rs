@@ -208,7 +208,7 @@ fn what_cannot_be_run_is_named() {
         (CheckDefinition { grpc: "x:1".into(), ..none.clone() }, Some("GRPC")),
         (CheckDefinition { h2ping: "x:1".into(), ..none.clone() }, Some("H2PING")),
         (CheckDefinition { os_service: "x".into(), ..none.clone() }, Some("OSService")),
-        (CheckDefinition { alias_service: "x".into(), ..none.clone() }, Some("alias")),
+        (CheckDefinition { alias_service: "x".into(), ..none.clone() }, None),
         (CheckDefinition { script_args: vec!["x".into()], ..none.clone() }, Some("script")),
         (
             CheckDefinition {

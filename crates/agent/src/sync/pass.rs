@@ -2,7 +2,7 @@
 
 use super::Pass;
 use super::batches::{Batches, Split};
-use super::plan::{Conflict, Plan, plan};
+use super::plan::{CatalogTags, Conflict, Plan, plan};
 use crate::local::Local;
 use catalog::{Claim, Command, NotHeld, Outcome, View};
 use model::{Author, Door, Owner, Tenant};
@@ -29,6 +29,8 @@ pub struct Report {
     pub refused: usize,
     /// What it could not have.
     pub conflicts: Vec<Conflict>,
+    /// Tags to be taken from the catalog.
+    pub tags: Vec<CatalogTags>,
 }
 
 /// Why a pass did not end; it is tried again.
@@ -59,6 +61,7 @@ pub async fn run(doors: Doors, local: Local, pass: Pass) -> Result<Report, Failu
     for look in 1..=LOOKS {
         let planned = plan_on(&doors, view, &local, &owner, &pass).await?;
         report.conflicts = planned.conflicts;
+        report.tags = planned.tags;
         let last = look == LOOKS;
         if !propose(&doors, planned.commands, &owner, &author, last, &mut report).await? {
             break;

@@ -2,8 +2,9 @@
 
 use crate::local::{Held as HeldCheck, Local};
 use catalog::{Command, Held, NodeKey, View, Wanted, reconcile};
-use model::{Check, Folded, Instance, Owner, Tenant};
+use model::{Check, Folded, Instance, Owner, Tenant, Text};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a pass compares.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +52,17 @@ impl Conflict {
     }
 }
 
+/// An instance whose tags others may change, and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogTags {
+    /// Its folded id.
+    pub id: Folded,
+    /// How it was registered here when the pass began.
+    pub before: Arc<Instance>,
+    /// What the catalog says.
+    pub tags: Arc<[Text]>,
+}
+
 /// What a pass does.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -58,6 +70,8 @@ pub struct Plan {
     pub commands: Vec<Command>,
     /// What it cannot have.
     pub conflicts: Vec<Conflict>,
+    /// Tags that win over those registered here.
+    pub tags: Vec<CatalogTags>,
 }
 
 /// Compares; an answer of "not held" says what to obtain first.
@@ -70,6 +84,7 @@ pub fn plan(view: &View, local: &Local, owner: &Owner, scope: &Scope) -> Held<Pl
         node: NodeKey::new(Tenant::DEFAULT, local.node()),
         lost: BTreeSet::new(),
         conflicts: Vec::new(),
+        tags: Vec::new(),
     };
     let instances = planner.instances()?;
     let checks = planner.checks()?;
@@ -80,7 +95,7 @@ pub fn plan(view: &View, local: &Local, owner: &Owner, scope: &Scope) -> Held<Pl
     if commands.iter().all(|command| matches!(command, Command::EnsureNode(_))) {
         commands.clear();
     }
-    Ok(Plan { commands, conflicts: planner.conflicts })
+    Ok(Plan { commands, conflicts: planner.conflicts, tags: planner.tags })
 }
 
 struct Planner<'p> {
@@ -92,6 +107,7 @@ struct Planner<'p> {
     /// Instances that another reconciler has; their checks are left alone too.
     lost: BTreeSet<Folded>,
     conflicts: Vec<Conflict>,
+    tags: Vec<CatalogTags>,
 }
 
 impl Planner<'_> {
@@ -106,17 +122,20 @@ impl Planner<'_> {
         };
         let mut wanted = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(instance) = self.local.instance(&id) else { continue };
-            let row = self.view.instance(&self.node.instance(&instance.id))?;
-            let mut instance = Instance::clone(instance);
+            let Some(before) = self.local.instance(&id) else { continue };
+            let row = self.view.instance(&self.node.instance(&before.id))?;
+            let mut instance = Instance::clone(before);
             if let Some(row) = row {
                 if self.is_anothers(&row.owner) {
                     self.conflict(Wants::Instance(id.clone()), &row.owner);
                     self.lost.insert(id);
                     continue;
                 }
-                if instance.enable_tag_override && !self.scope.instances.contains(&id) {
+                let overridden = before.enable_tag_override && before.tags != row.tags;
+                if overridden && !self.scope.instances.contains(&id) {
                     instance.tags = row.tags.clone();
+                    let (before, tags) = (Arc::clone(before), row.tags.clone());
+                    self.tags.push(CatalogTags { id, before, tags });
                 }
             }
             wanted.push(instance);

@@ -395,7 +395,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn touched(check: &str) -> Touched {
-    Touched { instances: vec![], checks: vec![Folded::new(check)] }
+    Touched { checks: vec![Folded::new(check)], ..Touched::default() }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -233,3 +233,50 @@ async fn one_look_up_finds_what_the_lists_show_and_a_change_ends_a_wait() {
     checks.await;
     assert_eq!(registrar.checks_of(&"".into()), [registrar.check(&"node".into()).unwrap()]);
 }
+
+/// An instance `web` with one tag, which a person changes in the catalog later.
+async fn retagged(enable_tag_override: bool) -> World {
+    let world = World::new().await;
+    let instance = Instance {
+        id: "web".into(),
+        service: "web".into(),
+        tags: std::sync::Arc::from(["own".into()]),
+        enable_tag_override,
+        ..Instance::default()
+    };
+    let registration = Registration { instance: instance.clone(), checks: vec![ttl("c", 60)] };
+    let existing = ExistingChecks::Keep;
+    world.registrar.register(registration, existing, Author::default()).await.unwrap();
+    let tags = std::sync::Arc::from(["new".into()]);
+    let instance = Instance { node: "n1".into(), tags, ..instance };
+    world.catalog.write(vec![Command::PutInstance(Box::new(instance))]);
+    world
+}
+
+/// Tags of `web` as the agent, its check and the catalog tell them.
+fn tags(world: &World) -> [String; 3] {
+    let services = world.catalog.view();
+    let services = services.services(Tenant::DEFAULT).unwrap().value;
+    let own = world.registrar.instance(&"web".into()).unwrap();
+    let check = world.registrar.check(&"c".into()).unwrap();
+    [own.tags, check.service_tags, services[0].tags.clone()].map(|tags| tags.join(" "))
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_anybody_may_change_are_taken_from_the_catalog() {
+    let world = retagged(true).await;
+    world.becomes(&["agent/n1 web", "agent/n1 c critical "]).await;
+    assert_eq!(tags(&world), ["new", "new", "new"]);
+    let again = world.registrar.instance(&"web".into()).unwrap();
+    let again = Instance { tags: std::sync::Arc::from(["own".into()]), ..again };
+    let again = Registration { instance: again, checks: vec![] };
+    world.registrar.register(again, ExistingChecks::Keep, Author::default()).await.unwrap();
+    assert_eq!(tags(&world), ["own", "own", "own"], "registered anew, its own count");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_nobody_may_change_are_put_back() {
+    let world = retagged(false).await;
+    world.becomes(&["agent/n1 web", "agent/n1 c critical "]).await;
+    assert_eq!(tags(&world), ["own", "own", "own"]);
+}

@@ -2,6 +2,7 @@
 
 mod world;
 
+mod aliases;
 mod catalog_follows;
 mod restarts;
 mod runs_checks;

@@ -85,23 +85,23 @@ fn peak_memory() -> u64 {
 struct Volume {
     total: u64,
     limits: Limits,
-    memory_kib: u64,
+    memory_kib: Option<u64>,
     disk_bytes: u64,
 }
 
 /// A small one, of which the log alone would be 0.9 MiB were it never purged; its memory is lost in
-/// that of the tests beside it. Or with `RUTTER_VOLUME=1000000`, alone, the limits as shipped and a
+/// that of the tests beside it and not judged. Or with `RUTTER_VOLUME=1000000`, alone, the limits as shipped and a
 /// minute or two.
 fn volume() -> Volume {
     let asked = std::env::var("RUTTER_VOLUME").ok();
     match asked.map(|text| text.parse().expect("RUTTER_VOLUME is a number")) {
         Some(total) => {
-            Volume { total, limits: limits(), memory_kib: 300 << 10, disk_bytes: 220 << 20 }
+            Volume { total, limits: limits(), memory_kib: Some(300 << 10), disk_bytes: 220 << 20 }
         }
         None => {
             let limits =
                 Limits { snapshot_log_bytes: 512 << 10, chunk_bytes: 32 << 10, ..limits() };
-            Volume { total: 20_000, limits, memory_kib: 100 << 10, disk_bytes: 700 << 10 }
+            Volume { total: 20_000, limits, memory_kib: None, disk_bytes: 700 << 10 }
         }
     }
 }
@@ -120,7 +120,7 @@ async fn at_full_size_memory_is_bounded_too() {
     let (added, bytes) = (peak_memory() - before, bytes_in(directory.path()));
     println!("{total} overwrites, {rate:.0}/s: {added} KiB more memory, {bytes} bytes on disk");
     println!("{:?}", server.status());
-    assert!(added < memory_kib, "{added} KiB");
+    assert!(memory_kib.is_none_or(|most| added < most), "{added} KiB");
     assert!(bytes < disk_bytes, "{bytes} bytes on disk");
     server.shutdown().await;
     let begun = Instant::now();

@@ -251,14 +251,15 @@ async fn a_client_that_goes_away_with_more_requests_sent_is_noticed_too() {
 
 #[tokio::test]
 async fn the_end_answers_what_waits_and_comes_at_once() {
-    let running = start(Limits::default(), 100);
+    let shutdown_grace = Duration::from_secs(60);
+    let running = start(Limits { shutdown_grace, ..Limits::default() }, 100);
     let mut client = connect(&running).await;
     let mut idle = connect(&running).await;
     client.write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     running.began.notified().await;
     let began = Instant::now();
     running.server.shutdown().await;
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    assert!(began.elapsed() < shutdown_grace / 2, "{:?}", began.elapsed());
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 500") && answer.ends_with("ended"), "{answer}");

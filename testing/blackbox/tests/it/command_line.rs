@@ -35,11 +35,9 @@ fn a_signal_ends_it_at_once_and_cleanly() -> Result<()> {
                     .get(&format!("/v1/catalog/nodes?index={index}&wait=60s"))
                     .map(|a| a.status)
             });
-            let began = Instant::now();
             server.process.signal(signal)?;
-            let status = server.process.wait_end(Duration::from_secs(5))?;
+            let status = server.process.wait_end(SOON)?; // and not when their time is over
             ensure!(status.success(), "{signal}: {status}\n{}", server.process.said());
-            ensure!(began.elapsed() < Duration::from_secs(3), "{signal}: {:?}", began.elapsed());
             drop(held);
             ensure!(blocked.join().is_ok(), "the blocked client heard of it");
         }

@@ -75,16 +75,14 @@ fn carry_out(
         touched: Touched::default(),
         before: Vec::new(),
     };
-    let replies = entry.commands.into_iter().map(|command| tx.carry_out(command)).collect();
+    let replies: Result<Vec<Reply>, Refusal> =
+        entry.commands.into_iter().map(|command| tx.carry_out(command)).collect();
+    if replies.is_err() {
+        tx.take_back(0, tables);
+        tx.state.history.limits = limits;
+    }
     let Tx { state, touched: changed, before, .. } = tx;
-    let replies = match replies {
-        Ok(replies) => replies,
-        Err(refusal) => {
-            before.into_iter().rev().for_each(|row| state.restore(row));
-            (state.tables, state.history.limits) = (tables, limits);
-            return Err(refusal);
-        }
-    };
+    let replies = replies?;
     touched.absorb(changed);
     if !before.is_empty() {
         let (rows, bytes) = past_rows(before);
@@ -94,7 +92,7 @@ fn carry_out(
 }
 
 impl Tx<'_> {
-    fn carry_out(&mut self, command: Command) -> Result<Reply, Refusal> {
+    pub(crate) fn carry_out(&mut self, command: Command) -> Result<Reply, Refusal> {
         match command {
             Command::PutNode(node) => self.put_node(node)?,
             Command::EnsureNode(name) => self.ensure_node(name),
@@ -110,6 +108,7 @@ impl Tx<'_> {
             Command::DestroySession(id) | Command::ExpireSession(id) => self.end_session(id),
             Command::ReapTombstones(index) => self.reap_tombstones(index),
             Command::SetHistoryLimits(limits) => self.state.history.limits = limits,
+            Command::Transact(operations) => return self.transact(operations),
         }
         Ok(Reply::Done)
     }

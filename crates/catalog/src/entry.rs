@@ -3,7 +3,7 @@
 //! An entry is applied whole or not at all: the first refused command refuses it. A condition that
 //! does not hold (a CAS on a stale index) is no refusal but the reply `false`.
 
-use crate::Refusal;
+use crate::{Operation, Refusal, Shown};
 use model::{
     Author, Check, CheckId, Index, Instance, InstanceId, KvKey, Node, NodeName, Owner, RequestKey,
     Session, SessionId, Tenant, Timestamp,
@@ -72,6 +72,8 @@ pub enum Command {
     ReapTombstones(Index),
     /// Change how much history is kept.
     SetHistoryLimits(HistoryLimits),
+    /// Carry out operations, all or nothing, and tell every one that fails.
+    Transact(Vec<Operation>),
 }
 
 /// A value to write and the condition on which to do it.
@@ -127,10 +129,12 @@ pub enum Outcome {
 }
 
 /// What became of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// It was carried out.
     Done,
     /// Its condition did not hold; nothing changed.
     ConditionFailed,
+    /// A transaction was carried out; what its operations showed, in order.
+    Shown(Vec<Shown>),
 }

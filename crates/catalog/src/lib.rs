@@ -16,6 +16,7 @@ mod reconcile;
 mod refusal;
 mod state;
 mod tables;
+mod transaction;
 mod view;
 mod watch;
 
@@ -28,7 +29,10 @@ pub use reconcile::{Wanted, reconcile};
 pub use refusal::{REFUSAL_TEXT, Refusal};
 pub use state::{ServiceMark, State, TableIndexes, Tombstone};
 pub use tables::history::HistoryEntry;
-pub use tables::requests::{REQUEST_WINDOW, REQUESTS_KEPT};
+pub use tables::requests::{REQUEST_WINDOW, REQUESTS_KEPT, RESULTS_KEPT};
 pub use tables::sessions::MAX_LOCK_DELAY;
+pub use transaction::{
+    AnyRow, Cause, Condition, Expectation, Failure, Operation, RowName, Selection, Shown,
+};
 pub use view::{Health, Held, Holdings, Indexed, Interest, KvRows, NotHeld, Offer, Sizes, View};
 pub use watch::{Touched, Watch};

@@ -1,5 +1,6 @@
 //! Why an entry changed nothing. The texts for Consul's clients are made by its face.
 
+use crate::{Cause, Failure};
 use model::{CheckId, InstanceId, NodeId, NodeName, Owner, SessionId, Text};
 
 /// How many bytes of each of a client's texts a refusal carries; it is remembered with the request.
@@ -58,6 +59,9 @@ pub enum Refusal {
     /// The entry may be a repetition of one whose outcome was forgotten; it was not applied now.
     #[error("whether this request was applied is not known any more; read before repeating it")]
     TooLateToKnow,
+    /// These operations of a transaction failed, in order.
+    #[error("{} operations of the transaction failed", .0.len())]
+    Failed(Vec<Failure>),
 }
 
 impl Refusal {
@@ -88,10 +92,23 @@ impl Refusal {
                 what: short(&what).to_owned(),
                 owner: Owner::new(short(owner.as_str())),
             },
+            Refusal::Failed(failures) => {
+                Refusal::Failed(failures.into_iter().map(Failure::shortened).collect())
+            }
             Refusal::SessionWithoutNode | Refusal::InvalidSession(_) | Refusal::TooLateToKnow => {
                 self
             }
         }
+    }
+}
+
+impl Failure {
+    fn shortened(self) -> Failure {
+        let cause = match self.cause {
+            Cause::Refused(refusal) => Cause::Refused(Box::new(refusal.shortened())),
+            cause => cause,
+        };
+        Failure { cause, ..self }
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::acl::{Acl, Authorizer, Token};
 use crate::keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 use crate::state::{ServiceMark, State, TableIndexes};
+use crate::transaction::{Failure, Operation, Shown};
 use model::{
     Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, Row, Session, SessionId, Status,
     Tenant, Timestamp,
@@ -379,6 +380,19 @@ impl View {
     /// The oldest deletions still remembered, as (index, time), for the leader's reaper.
     pub fn tombstones(&self) -> impl Iterator<Item = (Index, Timestamp)> {
         self.state.tombstones.iter().map(|(_, stone)| (stone.index, stone.time))
+    }
+
+    /// Evaluates operations on this view: what they showed, or which failed and why. What they would
+    /// do is not done.
+    pub fn look(
+        &self,
+        tenant: Tenant,
+        operations: &[Operation],
+    ) -> Held<Result<Vec<Shown>, Vec<Failure>>> {
+        for interest in operations.iter().flat_map(|operation| operation.interests(tenant)) {
+            self.holds(|| interest)?;
+        }
+        Ok(self.state.look(tenant, operations))
     }
 
     /// All sessions, by id.

@@ -173,6 +173,7 @@ impl From<&Command> for wire::Command {
             Command::ExpireSession(id) => CommandKind::ExpireSession(uuid_bytes(id)),
             Command::ReapTombstones(index) => CommandKind::ReapTombstones(index.0),
             Command::SetHistoryLimits(limits) => CommandKind::SetHistoryLimits(limits.into()),
+            Command::Transact(operations) => CommandKind::Transact(operations.as_slice().into()),
         };
         wire::Command { kind: Some(kind) }
     }
@@ -208,6 +209,7 @@ impl TryFrom<wire::Command> for Command {
             CommandKind::ExpireSession(id) => Command::ExpireSession(uuid(&id)?),
             CommandKind::ReapTombstones(index) => Command::ReapTombstones(Index(index)),
             CommandKind::SetHistoryLimits(limits) => Command::SetHistoryLimits(limits.into()),
+            CommandKind::Transact(transaction) => Command::Transact(transaction.try_into()?),
         })
     }
 }
@@ -251,11 +253,17 @@ impl From<&Outcome> for wire::Outcome {
         let number = |reply: &Reply| match reply {
             Reply::Done => 0,
             Reply::ConditionFailed => 1,
+            Reply::Shown(_) => 2,
+        };
+        let shown = |reply: &Reply| match reply {
+            Reply::Shown(shown) => Some(shown.as_slice().into()),
+            Reply::Done | Reply::ConditionFailed => None,
         };
         let kind = match outcome {
-            Outcome::Done(replies) => {
-                OutcomeKind::Done(wire::Replies { replies: replies.iter().map(number).collect() })
-            }
+            Outcome::Done(replies) => OutcomeKind::Done(wire::Replies {
+                replies: replies.iter().map(number).collect(),
+                results: replies.iter().filter_map(shown).collect(),
+            }),
             Outcome::Refused(refusal) => OutcomeKind::Refused(refusal.into()),
         };
         wire::Outcome { format: FORMAT, kind: Some(kind) }
@@ -266,13 +274,15 @@ impl TryFrom<wire::Outcome> for Outcome {
     type Error = Fault;
 
     fn try_from(outcome: wire::Outcome) -> Result<Self, Fault> {
-        let reply = |number: u32| match number {
-            0 => Ok(Reply::Done),
-            1 => Ok(Reply::ConditionFailed),
-            _ => Err(Fault::Unknown("reply")),
-        };
         Ok(match outcome.kind.ok_or(Fault::Unknown("outcome"))? {
             OutcomeKind::Done(done) => {
+                let mut results = done.results.into_iter();
+                let reply = |number: u32| match number {
+                    0 => Ok(Reply::Done),
+                    1 => Ok(Reply::ConditionFailed),
+                    2 => Ok(Reply::Shown(results.next().unwrap_or_default().try_into()?)),
+                    _ => Err(Fault::Unknown("reply")),
+                };
                 Outcome::Done(done.replies.into_iter().map(reply).collect::<Result<_, _>>()?)
             }
             OutcomeKind::Refused(refusal) => Outcome::Refused(refusal.try_into()?),
@@ -311,6 +321,7 @@ impl From<&Refusal> for wire::Refusal {
                 })
             }
             Refusal::TooLateToKnow => RefusalKind::TooLateToKnow(true),
+            Refusal::Failed(failures) => RefusalKind::Failed(failures.as_slice().into()),
         };
         wire::Refusal { kind: Some(kind) }
     }
@@ -344,6 +355,7 @@ impl TryFrom<wire::Refusal> for Refusal {
                 Refusal::OwnedByOther { what: owned.what, owner: Owner::new(&owned.owner) }
             }
             RefusalKind::TooLateToKnow(_) => Refusal::TooLateToKnow,
+            RefusalKind::Failed(failures) => Refusal::Failed(failures.try_into()?),
         })
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod frame;
 mod record;
 mod snapshot;
+mod transaction;
 mod wire;
 
 pub use claims::{decode_check, decode_instance, encode_check, encode_instance};

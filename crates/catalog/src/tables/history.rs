@@ -8,7 +8,7 @@ use crate::keys::KvRowKey;
 use crate::past::ValuePrint;
 use crate::state::{Before, TableIndexes};
 use imbl::OrdMap;
-use model::{Author, Index, KvEntry, Row, Timestamp};
+use model::{Author, Check, Index, Instance, KvEntry, Node, Row, Timestamp};
 use std::sync::Arc;
 
 /// One entry of the past.
@@ -94,24 +94,34 @@ fn estimate(row: &PastRow) -> u64 {
     let texts = match row {
         PastRow::Kv(key, _) => key.key.as_bytes().len(),
         PastRow::Row(before) => match before {
-            Before::Node(_, Some(row)) => {
-                256 + row.meta.iter().flatten().map(|(k, v)| k.len() + v.len()).sum::<usize>()
-            }
-            Before::Instance(_, Some(row)) => {
-                let meta = row.meta.iter().flatten().map(|(k, v)| k.len() + v.len());
-                let opaque = row.proxy.iter().chain(&row.connect).map(|o| o.0.len());
-                448 + meta.chain(opaque).chain(row.tags.iter().map(|t| t.len())).sum::<usize>()
-            }
-            Before::Check(_, Some(row)) => {
-                let body = row.definition.as_ref().map_or(0, |d| d.http.len() + d.body.len() + 512);
-                448 + row.output.len() + row.notes.len() + body
-            }
+            Before::Node(_, Some(row)) => return ROW_BYTES + node_bytes(row),
+            Before::Instance(_, Some(row)) => return ROW_BYTES + instance_bytes(row),
+            Before::Check(_, Some(row)) => return ROW_BYTES + check_bytes(row),
             Before::Session(_, _, Some(_)) => 256,
             Before::Tombstone(key, _) | Before::LockDelay(key, _) => key.key.as_bytes().len(),
             _ => 0,
         },
     };
     ROW_BYTES + texts as u64
+}
+
+/// What a node's row takes, about.
+pub(crate) fn node_bytes(node: &Node) -> u64 {
+    let meta = node.meta.iter().flatten().map(|(k, v)| k.len() + v.len());
+    256 + meta.sum::<usize>() as u64
+}
+
+/// What an instance's row takes, about.
+pub(crate) fn instance_bytes(instance: &Instance) -> u64 {
+    let meta = instance.meta.iter().flatten().map(|(k, v)| k.len() + v.len());
+    let opaque = instance.proxy.iter().chain(&instance.connect).map(|o| o.0.len());
+    448 + meta.chain(opaque).chain(instance.tags.iter().map(|t| t.len())).sum::<usize>() as u64
+}
+
+/// What a check's row takes, about.
+pub(crate) fn check_bytes(check: &Check) -> u64 {
+    let body = check.definition.as_ref().map_or(0, |d| d.http.len() + d.body.len() + 512);
+    448 + (check.output.len() + check.notes.len() + body) as u64
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod checks;
 pub(crate) mod history;
-mod kv;
+pub(crate) mod kv;
 mod nodes;
 pub(crate) mod requests;
 #[cfg(test)]

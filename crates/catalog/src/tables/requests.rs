@@ -1,14 +1,18 @@
 //! What became of recent requests, so that a repetition is answered and not applied again (law 6).
 //!
-//! Bounded by log time and by count; the oldest goes first. How far it forgot is kept: a repetition
-//! carries the bytes of the first try and so its stamp, and one whose stamp lies there is refused
-//! ([`Refusal::TooLateToKnow`](crate::Refusal::TooLateToKnow)) instead of applied a second time.
+//! Bounded by log time and by count; the oldest goes first. What transactions showed is bounded in
+//! bytes too ([`RESULTS_KEPT`]): a repetition of one whose results went is told that it is too late
+//! to know, and is not applied again.
+//!
+//! How far it forgot is kept: a repetition carries the bytes of the first try and so its stamp, and
+//! one whose stamp lies there is refused ([`Refusal::TooLateToKnow`]) instead of applied a second time.
 //!
 //! A fresh entry does not lie there. The leader's clock never stamps below the state's time, so an
 //! outcome that is forgotten by age is a minute older; and to be forgotten by count,
 //! [`REQUESTS_KEPT`] others must have come after the stamp and before the entry, while fewer than
 //! half as many proposals may be under way. Were one ever hit, it is refused and nothing is lost.
 
+use crate::Refusal;
 use crate::entry::Outcome;
 use imbl::OrdMap;
 use model::{RequestKey, Timestamp};
@@ -19,11 +23,20 @@ pub const REQUEST_WINDOW: u64 = 60_000;
 /// How many outcomes are remembered at most; more than proposals may be under way.
 pub const REQUESTS_KEPT: usize = 16_384;
 
+/// How many bytes of what transactions showed, or why they failed, are remembered at most; an
+/// estimate. More would let a client who reads whole trees in its writes fill the memory.
+pub const RESULTS_KEPT: u64 = 8 << 20;
+
+const TOO_LATE: Outcome = Outcome::Refused(Refusal::TooLateToKnow);
+
 /// Recent outcomes by request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Requests {
     outcomes: OrdMap<RequestKey, (Timestamp, Outcome)>,
     order: OrdMap<(Timestamp, RequestKey), ()>,
+    /// The transactions among them whose results are still there, with their weight.
+    results: OrdMap<(Timestamp, RequestKey), u64>,
+    results_bytes: u64,
     /// The time of the newest outcome that was forgotten.
     pub forgotten: Option<Timestamp>,
 }
@@ -41,9 +54,28 @@ impl Requests {
 
     /// Remembers an outcome; the oldest goes where there are too many.
     pub fn remember(&mut self, request: RequestKey, time: Timestamp, outcome: Outcome) {
+        let weight = outcome.weight();
+        let outcome = if weight > RESULTS_KEPT { TOO_LATE } else { outcome };
         self.outcomes.insert(request, (time, outcome));
         self.order.insert((time, request), ());
+        if (1..=RESULTS_KEPT).contains(&weight) {
+            self.results.insert((time, request), weight);
+            self.results_bytes += weight;
+            self.forget_results();
+        }
         self.forget(Timestamp(0));
+    }
+
+    /// Forgets the oldest results until the rest keeps within its limit; that there was a request
+    /// stays known.
+    fn forget_results(&mut self) {
+        while self.results_bytes > RESULTS_KEPT
+            && let Some(((time, request), weight)) = self.results.get_min().cloned()
+        {
+            self.results.remove(&(time, request));
+            self.results_bytes -= weight;
+            self.outcomes.insert(request, (time, TOO_LATE));
+        }
     }
 
     /// Forgets what is too old or too much at this time; says how many.
@@ -55,6 +87,9 @@ impl Requests {
                 break;
             }
             self.order.remove(&(time, request));
+            if let Some(weight) = self.results.remove(&(time, request)) {
+                self.results_bytes -= weight;
+            }
             self.outcomes.remove(&request);
             self.forgotten = self.forgotten.max(Some(time));
             forgotten += 1;

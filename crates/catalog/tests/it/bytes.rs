@@ -1,11 +1,13 @@
 //! Snapshots as bytes, and what damaged ones do.
 
 use crate::logs::{Dice, log};
+use crate::samples;
 use catalog::format::{
     FormatError, SnapshotError, decode_entry, decode_outcome, encode_entry, encode_outcome,
     read_snapshot, write_snapshot,
 };
-use catalog::{State, View, apply};
+use catalog::{Command, Operation, State, View, apply};
+use model::KvKey;
 
 pub fn save(view: &View) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -164,6 +166,19 @@ fn an_unknown_field_is_skipped() {
         bytes.extend([0xa2, 0x06, 3, b'n', b'e', b'w']);
         assert_eq!(decode_entry(&bytes), Ok(entry));
     }
+}
+
+#[test]
+fn a_transaction_in_a_transaction_is_refused() {
+    let within = |command| {
+        let operation = Operation { does: Some(Box::new(command)), ..Operation::default() };
+        Command::Transact(vec![operation])
+    };
+    let delete = Command::KvDeleteTree(KvKey::new(b"a"));
+    let bytes = |command| encode_entry(&samples::entry(vec![command]));
+    assert!(decode_entry(&bytes(within(delete.clone()))).is_ok());
+    let error = decode_entry(&bytes(within(within(delete)))).expect_err("refused").to_string();
+    assert!(error.starts_with("log entry is damaged (a transaction in a transaction)"), "{error}");
 }
 
 #[test]

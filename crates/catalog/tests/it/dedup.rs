@@ -2,8 +2,9 @@
 
 use crate::bytes::{load, save};
 use catalog::{
-    Claim, Command, Entry, KvCondition, KvRowKey, KvWrite, Outcome, REFUSAL_TEXT, REQUEST_WINDOW,
-    REQUESTS_KEPT, Refusal, Reply, View, apply,
+    Cause, Claim, Command, Entry, Failure, KvCondition, KvRowKey, KvWrite, Operation, Outcome,
+    REFUSAL_TEXT, REQUEST_WINDOW, REQUESTS_KEPT, RESULTS_KEPT, Refusal, Reply, RowName, Selection,
+    View, apply,
 };
 use model::{
     Author, Index, Instance, InstanceId, KvKey, Node, NodeName, Owner, RequestKey, Session, Tenant,
@@ -161,6 +162,65 @@ fn a_fresh_entry_is_never_taken_for_a_forgotten_one() {
     let applied = apply(&View::default(), fresh);
     let refused = applied.outcomes.iter().filter(|outcome| **outcome == TOO_LATE).count();
     assert_eq!(refused, 0);
+}
+
+fn transact(operations: impl IntoIterator<Item = Operation>) -> Command {
+    Command::Transact(operations.into_iter().collect())
+}
+
+/// Writes a value and shows the key with it.
+fn put_and_show(key: &[u8], value: usize, condition: KvCondition) -> Operation {
+    let value = vec![b'v'; value].into();
+    let write = KvWrite { key: KvKey::new(key), value, flags: 0, condition };
+    let shows = Some(Selection::Row(RowName::Kv(KvKey::new(key))));
+    Operation { expects: None, does: Some(Box::new(Command::KvPut(write))), shows }
+}
+
+#[test]
+fn a_repeated_transaction_shows_what_it_showed_and_is_applied_once() {
+    let view = prepared();
+    let create = KvCondition::Unchanged(Index(0));
+    let command = transact([put_and_show(b"k", 1, create), put_and_show(b"l", 1, create)]);
+    let (after, first) = step(&view, entry(10, 77, command.clone()));
+    let Outcome::Done(replies) = &first else { panic!("{first:?}") };
+    let [Reply::Shown(shown)] = replies.as_slice() else { panic!("{replies:?}") };
+    assert_eq!(shown.iter().map(|shown| shown.operation).collect::<Vec<_>>(), [0, 1]);
+    check(command.clone(), first.clone());
+    let failing = transact([put_and_show(b"new", 1, create), put_and_show(b"k", 1, create)]);
+    let (after, refused) = step(&after, entry(10, 78, failing.clone()));
+    let failure = Failure { operation: 1, cause: Cause::ConditionFailed };
+    assert_eq!(refused, Outcome::Refused(Refusal::Failed(vec![failure])));
+    let (after, _) = step(&after, entry(10, 79, Command::KvDelete(KvKey::new(b"k"), None)));
+    assert_eq!(step(&after, entry(10, 77, command)).1, first);
+    assert_eq!(step(&after, entry(10, 78, failing)).1, refused, "though it would succeed now");
+}
+
+#[test]
+fn only_so_many_bytes_of_results_are_kept() {
+    const VALUE: usize = 1 << 20;
+    let put = |n: u64, value| {
+        let key = n.to_le_bytes();
+        entry(10, 1_000 + n, transact([put_and_show(&key, value, KvCondition::Always)]))
+    };
+    let fit = RESULTS_KEPT / (VALUE as u64 + 1_000);
+    let log = (0..fit).map(|n| (Index(100 + n), put(n, VALUE)));
+    let mut view = apply(&prepared(), log).view;
+    let done = |view: &View, entry: Entry| matches!(step(view, entry).1, Outcome::Done(_));
+    assert!((0..fit).all(|n| done(&view, put(n, VALUE))), "all of them fit");
+    view = step(&view, put(fit, VALUE)).0;
+    let restored = View::default().replaced_by(load(&save(&view)).expect("read"));
+    for view in [view, restored] {
+        assert_eq!(step(&view, put(0, VALUE)).1, TOO_LATE, "the oldest goes first");
+        assert!((1..=fit).all(|n| done(&view, put(n, VALUE))));
+        let other = step(&view, entry(10, 5, Command::KvDelete(KvKey::new(b"k"), None)));
+        assert_eq!(other.1, Outcome::Done(vec![Reply::Done]), "a fresh entry is no repetition");
+        // One that is too large alone pushes nothing out.
+        let (view, first) = step(&view, put(50, RESULTS_KEPT as usize));
+        assert!(matches!(first, Outcome::Done(_)), "it is told once");
+        let (again, outcome) = step(&view, put(50, RESULTS_KEPT as usize));
+        assert_eq!((outcome, again.tables()), (TOO_LATE, view.tables()));
+        assert!((1..=fit).all(|n| done(&view, put(n, VALUE))));
+    }
 }
 
 #[test]

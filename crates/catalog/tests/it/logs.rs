@@ -1,9 +1,11 @@
 //! Random logs from a seed: few names and much traffic, so that every command, reply and refusal
 //! comes up within a few hundred entries. [`Counts`] proves that they did.
 
+mod operations;
+
 use catalog::{
     Applied, Claim, Command, Entry, HistoryLimits, KvCondition, KvRowKey, KvWrite, NodeKey,
-    Outcome, REQUEST_WINDOW, Refusal, Reply, View, apply,
+    Operation, Outcome, REQUEST_WINDOW, Refusal, Reply, View, apply,
 };
 use model::{
     Author, Behavior, Check, CheckId, Door, Index, Instance, InstanceId, KvKey, Nanos, Node,
@@ -138,6 +140,13 @@ impl Writer {
     }
 
     fn command(&mut self) -> Command {
+        match self.dice.one_in(5) {
+            true => Command::Transact(self.operations()),
+            false => self.single_command(),
+        }
+    }
+
+    fn single_command(&mut self) -> Command {
         match self.dice.below(37) {
             0..4 => Command::PutNode(self.node()),
             4 => Command::EnsureNode(self.node_name()),
@@ -299,10 +308,20 @@ impl Writer {
             self.add("history trimmed");
         }
         match outcome {
-            Outcome::Refused(refusal) => self.add(refusal_name(refusal)),
+            Outcome::Refused(refusal) => {
+                self.add(refusal_name(refusal));
+                if let Refusal::Failed(failures) = refusal {
+                    // The last that was tried; those before it were carried out.
+                    let tried = entry.commands.iter().filter_map(operations_of);
+                    match tried.collect::<Vec<_>>().as_slice() {
+                        [operations] => self.count_failures(operations, failures),
+                        _ => self.add("one of several transactions failed"),
+                    }
+                }
+            }
             Outcome::Done(replies) => {
                 for (command, reply) in entry.commands.iter().zip(replies) {
-                    self.count_command(before, entry.tenant, command, *reply);
+                    self.count_command(before, entry.tenant, command, reply);
                 }
             }
         }
@@ -311,13 +330,19 @@ impl Writer {
         }
     }
 
-    fn count_command(&mut self, before: &View, tenant: Tenant, command: &Command, reply: Reply) {
-        self.add(&format!("{} {reply:?}", command_name(command)));
+    fn count_command(&mut self, before: &View, tenant: Tenant, command: &Command, reply: &Reply) {
+        let word = match reply {
+            Reply::Done => "Done",
+            Reply::ConditionFailed => "ConditionFailed",
+            Reply::Shown(_) => "Shown",
+        };
+        self.add(&format!("{} {word}", command_name(command)));
         match command {
             Command::KvPut(KvWrite { key, condition: KvCondition::Acquire(_), .. }) => {
                 let key = KvRowKey::new(tenant, key.as_bytes());
                 let row = before.kv(&key).expect(HELD).value;
-                if reply == Reply::ConditionFailed && row.is_some_and(|row| row.session.is_none()) {
+                if *reply == Reply::ConditionFailed && row.is_some_and(|row| row.session.is_none())
+                {
                     self.add("lock-delay");
                 }
             }
@@ -329,6 +354,10 @@ impl Writer {
                 if held.is_some_and(|held| *held != NodeKey::new(tenant, &node.name)) {
                     self.add("node renamed");
                 }
+            }
+            Command::Transact(operations) => {
+                let Reply::Shown(shown) = reply else { panic!("{reply:?}") };
+                self.count_shown(operations, shown);
             }
             Command::ExpireSession(id) => {
                 let row = before.session(tenant, *id).expect(HELD).value;
@@ -343,6 +372,22 @@ impl Writer {
     fn add(&mut self, name: &str) {
         *self.counts.entry(name.to_owned()).or_default() += 1;
     }
+}
+
+fn operations_of(command: &Command) -> Option<&[Operation]> {
+    match command {
+        Command::Transact(operations) => Some(operations),
+        _ => None,
+    }
+}
+
+/// How many commands an entry carries out, those within transactions included.
+pub fn steps(entry: &Entry) -> usize {
+    let steps = entry.commands.iter().map(|command| match operations_of(command) {
+        Some(operations) => operations.iter().filter(|one| one.does.is_some()).count(),
+        None => 1,
+    });
+    steps.sum()
 }
 
 fn earlier_than_limit(before: &View, after: &View) -> bool {
@@ -372,6 +417,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::ExpireSession(_) => "ExpireSession",
         Command::ReapTombstones(_) => "ReapTombstones",
         Command::SetHistoryLimits(_) => "SetHistoryLimits",
+        Command::Transact(_) => "Transact",
     }
 }
 
@@ -387,6 +433,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::InvalidSession(_) => "invalid session",
         Refusal::OwnedByOther { .. } => "owned by other",
         Refusal::TooLateToKnow => "taken for forgotten",
+        Refusal::Failed(_) => "transaction failed",
     }
 }
 
@@ -440,7 +487,8 @@ fn logs_reach_every_command_reply_and_refusal() {
             *all.entry(name).or_default() += count;
         }
     }
-    let missing: Vec<_> = ALL.iter().filter(|name| !all.contains_key(**name)).collect();
+    let expected = ALL.iter().chain(operations::IN_TRANSACTIONS);
+    let missing: Vec<_> = expected.filter(|name| !all.contains_key(**name)).collect();
     assert!(missing.is_empty(), "never came up: {missing:?}; did: {all:#?}");
     assert!(all["node renamed"] > 0);
     assert!(!all.contains_key("taken for forgotten"), "a fresh entry was refused");

@@ -1,14 +1,16 @@
 //! One full sample of everything that stands in the log: every command with every field set.
 
 use catalog::{
-    Claim, Command, Entry, HistoryLimits, KvCondition, KvWrite, Outcome, Refusal, Reply,
+    AnyRow, Cause, Claim, Command, Condition, Entry, Expectation, Failure, HistoryLimits,
+    KvCondition, KvWrite, Operation, Outcome, Refusal, Reply, RowName, Selection, Shown,
 };
 use model::{
     Author, Behavior, Check, CheckDefinition, CheckId, Door, FaceNames, Index, Instance,
-    InstanceId, KvKey, Locality, Nanos, Node, NodeName, Opaque, Owner, Phase, RequestKey,
-    ServiceAddress, ServiceCheck, ServiceName, Session, Status, Tenant, Text, TextMap, Timestamp,
-    Weights,
+    InstanceId, KvEntry, KvKey, Locality, Nanos, Node, NodeName, Opaque, Owner, Phase, RequestKey,
+    Row, ServiceAddress, ServiceCheck, ServiceName, Session, Status, Tenant, Text, TextMap,
+    Timestamp, Weights,
 };
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub const NODE_ID: Uuid = Uuid::from_u128(0x11111111_2222_3333_4444_555555555555);
@@ -176,7 +178,64 @@ pub fn commands() -> Vec<(&'static str, Command)> {
         ("expire-session", Command::ExpireSession(SESSION)),
         ("reap-tombstones", Command::ReapTombstones(Index(17))),
         ("set-history-limits", Command::SetHistoryLimits(limits)),
+        ("transact", Command::Transact(operations())),
     ]
+}
+
+/// Every name of a row, condition and selection, and operations with and without each part.
+fn operations() -> Vec<Operation> {
+    let (node, instance, check) = ("Node-1".into(), "web-1".into(), "Web-Http".into());
+    let expects = |row: RowName, is| Some(Expectation { row, is });
+    let key = || RowName::Kv(KvKey::new(b"a/\xff"));
+    let asks = |expects| Operation { expects, ..Operation::default() };
+    let shows = |selection| Operation { shows: Some(selection), ..Operation::default() };
+    vec![
+        asks(expects(RowName::Node(node), Condition::Present)),
+        asks(expects(RowName::NodeId(NODE_ID), Condition::Absent)),
+        asks(expects(RowName::Instance("Node-1".into(), instance), Condition::Unchanged(Index(0)))),
+        asks(expects(RowName::Check("Node-1".into(), check), Condition::ChangedAt(Index(5)))),
+        asks(expects(key(), Condition::HeldBy(None))),
+        shows(Selection::Head(key())),
+        shows(Selection::KvTree(KvKey::new(b"a/"))),
+        Operation {
+            expects: expects(key(), Condition::HeldBy(Some(SESSION))),
+            does: Some(Box::new(kv(KvCondition::Always))),
+            shows: Some(Selection::Row(key())),
+        },
+    ]
+}
+
+fn row<T>(claim: T) -> Arc<Row<T>> {
+    let (created, modified) = (Index(3), Index(u64::MAX));
+    Arc::new(Row { claim, owner: Owner::http(), created, modified })
+}
+
+/// A row of every table that operations show.
+fn shown() -> Vec<Shown> {
+    let value = [0, 255, b'v'].into();
+    let entry = KvEntry { value, flags: u64::MAX, lock_index: 2, session: Some(SESSION) };
+    let rows = [
+        AnyRow::Node(row(node())),
+        AnyRow::Instance(row(instance())),
+        AnyRow::Check(row(check())),
+        AnyRow::Kv(KvKey::new(b"a/\xff"), row(entry)),
+    ];
+    (0..).zip(rows).map(|(operation, row)| Shown { operation, row }).collect()
+}
+
+/// Every cause of a failure.
+fn failures() -> Vec<Failure> {
+    let causes = [
+        Cause::Absent,
+        Cause::Present,
+        Cause::Changed(Index(9)),
+        Cause::HeldBy(Some(SESSION)),
+        Cause::HeldBy(None),
+        Cause::ConditionFailed,
+        Cause::LockDelayed,
+        Cause::Refused(Box::new(Refusal::InvalidSession(SESSION))),
+    ];
+    (0..).zip(causes).map(|(operation, cause)| Failure { operation, cause }).collect()
 }
 
 /// Every outcome.
@@ -212,6 +271,12 @@ pub fn outcomes() -> Vec<Outcome> {
     ];
     let done = Outcome::Done(vec![Reply::Done, Reply::ConditionFailed, Reply::Done]);
     // New ones go to the end: each golden file is named by its place here.
-    let later = [done, Outcome::Done(Vec::new()), Outcome::Refused(Refusal::TooLateToKnow)];
+    let later = [
+        done,
+        Outcome::Done(Vec::new()),
+        Outcome::Refused(Refusal::TooLateToKnow),
+        Outcome::Done(vec![Reply::Shown(shown()), Reply::Done, Reply::Shown(Vec::new())]),
+        Outcome::Refused(Refusal::Failed(failures())),
+    ];
     refusals.into_iter().map(Outcome::Refused).chain(later).collect()
 }

@@ -225,7 +225,9 @@ fn refusal_text(refusal: &Refusal) -> String {
         Refusal::SessionWithoutCheck(check) => format!("Missing check '{check}' registration"),
         Refusal::SessionCheckCritical(check) => format!("Check '{check}' is in critical state"),
         Refusal::InvalidSession(id) => format!("invalid session \"{id}\""),
-        Refusal::OwnedByOther { .. } | Refusal::TooLateToKnow => refusal.to_string(),
+        Refusal::OwnedByOther { .. } | Refusal::TooLateToKnow | Refusal::Failed(_) => {
+            refusal.to_string()
+        }
     }
 }
 

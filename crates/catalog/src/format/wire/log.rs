@@ -4,6 +4,7 @@
 //! taken for "none".
 
 use super::rows::{Check, Instance, Node, Session};
+use super::transaction::{Failures, Results, Transaction};
 use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
@@ -39,7 +40,7 @@ pub(in crate::format) struct HistoryLimits {
 
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::format) struct Command {
-    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "CommandKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     pub kind: Option<CommandKind>,
 }
 
@@ -75,6 +76,8 @@ pub(in crate::format) enum CommandKind {
     ReapTombstones(u64),
     #[prost(message, tag = "15")]
     SetHistoryLimits(HistoryLimits),
+    #[prost(message, tag = "16")]
+    Transact(Transaction),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -156,14 +159,16 @@ pub(in crate::format) enum OutcomeKind {
 
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::format) struct Replies {
-    /// 0 done, 1 condition failed.
+    /// 0 done, 1 condition failed, 2 a transaction: the next of `results`.
     #[prost(uint32, repeated, tag = "1")]
     pub replies: Vec<u32>,
+    #[prost(message, repeated, tag = "2")]
+    pub results: Vec<Results>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(in crate::format) struct Refusal {
-    #[prost(oneof = "RefusalKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "RefusalKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: Option<RefusalKind>,
 }
 
@@ -187,6 +192,8 @@ pub(in crate::format) enum RefusalKind {
     OwnedByOther(OwnedByOther),
     #[prost(bool, tag = "9")]
     TooLateToKnow(bool),
+    #[prost(message, tag = "10")]
+    Failed(Failures),
 }
 
 #[derive(Clone, PartialEq, Message)]

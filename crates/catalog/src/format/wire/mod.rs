@@ -7,10 +7,12 @@
 mod log;
 mod rows;
 mod tables;
+mod transaction;
 
 pub(super) use log::*;
 pub(super) use rows::*;
 pub(super) use tables::*;
+pub(super) use transaction::*;
 
 use super::error::Fault;
 use model::{Text, TextMap};

@@ -4,8 +4,10 @@
 //! parsers here take what Go takes and complain in its words; nothing of Go is copied.
 
 pub mod duration;
+pub mod hcl;
 pub mod json;
 pub mod number;
 mod quote;
+pub mod tree;
 
 pub use quote::{quote, quote_char};

@@ -2,11 +2,8 @@
 //!
 //! Source: Consul, "Agents configuration file reference"; the list of `consul-config` keys.
 
-use anyhow::bail;
-use serde_json::{Map, Value};
-
 /// Keys that are applied; a block is looked into by its own list.
-const APPLIED: &[&str] = &[
+pub(super) const APPLIED: &[&str] = &[
     "alt_domain",
     "bind_addr",
     "bootstrap",
@@ -27,7 +24,7 @@ const APPLIED: &[&str] = &[
 ];
 
 /// Keys of features that do not exist yet: accepted, with a warning.
-const LATER: &[&str] = &[
+pub(super) const LATER: &[&str] = &[
     "advertise_addr",
     "advertise_addr_ipv4",
     "advertise_addr_ipv6",
@@ -108,7 +105,7 @@ const LATER: &[&str] = &[
 ];
 
 /// Keys that ask for protection: the agent does not start without giving it.
-const PROTECTION: &[&str] = &[
+pub(super) const PROTECTION: &[&str] = &[
     "acl",
     "acl_agent_token",
     "acl_datacenter",
@@ -133,7 +130,7 @@ const PROTECTION: &[&str] = &[
 ];
 
 /// Blocks and the keys in them: applied, later.
-const BLOCKS: &[(&str, &[&str], &[&str])] = &[
+pub(super) const BLOCKS: &[(&str, &[&str], &[&str])] = &[
     ("addresses", &["dns", "http"], &["grpc", "grpc_tls", "https"]),
     (
         "dns_config",
@@ -196,134 +193,22 @@ const BLOCKS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// In a block: keys that ask for protection if they are set to more than nothing.
-const BLOCK_PROTECTION: &[(&str, &[&str])] =
+pub(super) const BLOCK_PROTECTION: &[(&str, &[&str])] =
     &[("http_config", &["allow_write_http_from", "block_endpoints"])];
 
-/// Keeps what is applied; returns a warning for each key that has no effect.
-pub(super) fn sort_out(typed: Value) -> anyhow::Result<(Value, Vec<String>)> {
-    let Value::Object(typed) = typed else { bail!("the configuration must be one JSON object") };
-    let mut known = Map::new();
-    let mut warnings = Vec::new();
-    for (key, value) in typed {
-        if value.is_null() {
-            continue;
-        }
-        if let Some((name, applied, later)) = BLOCKS.iter().find(|(name, ..)| *name == key) {
-            let block = sort_out_block(name, value, applied, later, &mut warnings)?;
-            known.insert(key, block);
-        } else if APPLIED.contains(&key.as_str()) {
-            known.insert(key, value);
-        } else if LATER.contains(&key.as_str()) {
-            warnings.push(no_effect(&key));
-        } else if PROTECTION.contains(&key.as_str()) {
-            refuse_protection(&key, &value)?;
-            warnings.push(no_effect(&key));
-        } else {
-            let blocks = BLOCKS.iter().map(|(name, ..)| name);
-            return unknown(&key, APPLIED.iter().chain(LATER).chain(PROTECTION).chain(blocks));
-        }
-    }
-    Ok((Value::Object(known), warnings))
-}
-
-fn sort_out_block(
-    name: &str,
-    value: Value,
-    applied: &[&str],
-    later: &[&str],
-    warnings: &mut Vec<String>,
-) -> anyhow::Result<Value> {
-    let mut known = Map::new();
-    let protection = BLOCK_PROTECTION.iter().find(|(block, _)| *block == name);
-    let protection = protection.map_or(&[][..], |(_, keys)| keys);
-    for (key, value) in block(name, value)? {
-        let shown = format!("{name}.{key}");
-        if value.is_null() {
-            continue;
-        }
-        if applied.contains(&key.as_str()) {
-            known.insert(key, value);
-        } else if protection.contains(&key.as_str()) {
-            refuse_protection(&shown, &value)?;
-        } else if later.contains(&key.as_str()) {
-            // A feature that does not exist is off already; `-1`, `false` and the like change nothing.
-            if !is_off(&value) {
-                warnings.push(no_effect(&shown));
-            }
-        } else {
-            return unknown(&shown, applied.iter().chain(later).chain(protection));
-        }
-    }
-    Ok(Value::Object(known))
-}
-
-/// A block, or as Consul takes it too, a list of one block.
-fn block(name: &str, value: Value) -> anyhow::Result<Map<String, Value>> {
-    match value {
-        Value::Object(block) => Ok(block),
-        Value::Array(mut list) if list.len() == 1 => block(name, list.remove(0)),
-        _ => bail!("{name} must be an object"),
-    }
-}
-
-/// Law 11: what asks for protection is refused, unless it says that none is wanted.
-fn refuse_protection(key: &str, value: &Value) -> anyhow::Result<()> {
-    if asks_for_nothing(value) {
-        return Ok(());
-    }
-    bail!(
-        "{key} asks for protection that this version does not give; it refuses to start rather \
-         than run without it. Remove the key to run unprotected"
-    )
-}
-
-/// Whether a protecting key is empty or switched off, however deep; what is merely set counts.
-fn asks_for_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.iter().all(asks_for_nothing),
-        // `acl { enabled = false default_policy = "deny" }` is off, whatever else it says.
-        Value::Object(block) if block.get("enabled") == Some(&Value::Bool(false)) => true,
-        Value::Object(block) => block.values().all(asks_for_nothing),
-        Value::Bool(true) | Value::Number(_) => false,
-    }
-}
-
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Bool(on) => !on,
-        Value::Number(number) => number.as_i64().is_some_and(|n| n <= 0),
-        _ => asks_for_nothing(value),
-    }
-}
-
-fn no_effect(key: &str) -> String {
-    format!("{key} is accepted but has no effect in this version")
-}
-
-fn unknown<'k, T>(key: &str, known: impl Iterator<Item = &'k &'k str>) -> anyhow::Result<T> {
-    let typed = key.rsplit('.').next().unwrap_or(key);
-    let nearest = known.min_by_key(|name| distance(typed, name));
-    match nearest {
-        Some(name) if distance(typed, name) <= typed.len() / 3 + 1 => {
-            bail!("invalid config key {key}; did you mean {name}?")
-        }
-        _ => bail!("invalid config key {key}"),
-    }
-}
-
-/// How many letters must change to make one word of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let change = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = change.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
+/// Keys whose value is a list: written twice, the lists are joined.
+pub(super) const LISTS: &[&str] = &[
+    "args",
+    "check",
+    "checks",
+    "recursor",
+    "recursors",
+    "retry_join",
+    "retry_join_wan",
+    "segments",
+    "service",
+    "services",
+    "start_join",
+    "start_join_wan",
+    "watches",
+];

@@ -6,28 +6,47 @@
 mod keys;
 mod raw;
 mod resolve;
+mod sort;
 
 pub use raw::{Raw, RawPorts};
 pub use resolve::{Config, resolve};
 
 use anyhow::{Context, bail};
+use lang::tree::{SyntaxError, Tree};
 use std::path::Path;
 
-/// Reads a file of JSON; also returns one warning a key that has no effect.
+/// Reads a file, in JSON if its name ends in `.json`, else in HCL; also returns one warning a key that
+/// has no effect. An error tells everything that is wrong, each with its line.
 pub fn read_file(file: &Path) -> anyhow::Result<(Raw, Vec<String>)> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    if file.extension().is_some_and(|ending| ending == "hcl") {
-        bail!("{shown}: HCL is not read yet; write the same keys as JSON in a file named *.json");
-    }
-    parse(&text).with_context(|| format!("{shown} is not taken"))
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not UTF-8"))?;
+    let json = file.extension().is_some_and(|ending| ending == "json");
+    let read = if json { lang::hcl::parse_json } else { lang::hcl::parse };
+    parse(&text, read, &shown.to_string())
 }
 
-/// Reads the text of a file.
-fn parse(text: &str) -> anyhow::Result<(Raw, Vec<String>)> {
-    let typed: serde_json::Value = serde_json::from_str(text)?;
-    let (known, warnings) = keys::sort_out(typed)?;
-    Ok((serde_json::from_value(known)?, warnings))
+/// Reads the text of a file that is called `shown`.
+fn parse(
+    text: &str,
+    read: fn(&str) -> Result<Tree, SyntaxError>,
+    shown: &str,
+) -> anyhow::Result<(Raw, Vec<String>)> {
+    let tree = match read(text) {
+        Ok(tree) => tree,
+        Err(error) => bail!("{shown}:{}:{}: {}", error.place.line, error.place.column, error.why),
+    };
+    let sorted = sort::sort_out(tree);
+    if !sorted.complaints.is_empty() {
+        let told = sorted
+            .complaints
+            .iter()
+            .map(|complaint| format!("{shown}:{}: {}", complaint.place.line, complaint.what));
+        bail!("{}", told.collect::<Vec<_>>().join("\n"));
+    }
+    let known = serde_json::Value::Object(sorted.known);
+    let raw = serde_json::from_value(known).with_context(|| format!("{shown} is not taken"))?;
+    Ok((raw, sorted.warnings))
 }
 
 #[cfg(test)]

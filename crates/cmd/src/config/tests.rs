@@ -3,7 +3,7 @@
 use super::*;
 
 fn resolved(text: &str) -> anyhow::Result<(Config, Vec<String>)> {
-    let (raw, warnings) = parse(text)?;
+    let (raw, warnings) = parse(text, lang::hcl::parse, "file")?;
     let mut base = Raw::dev();
     base.merge(raw);
     Ok((resolve(base, true)?, warnings))
@@ -135,8 +135,8 @@ fn what_nobody_knows_is_refused_with_the_nearest_spelling() {
 
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
-    refuse("[]", "one JSON object");
-    refuse("{", "EOF");
+    refuse("[]", "file:1:1: expected a key, found `[`");
+    refuse("{", "file:1:2: expected a key in double quotes");
     refuse(r#"{"ports": {"http": 65536}}"#, "ports.http=65536");
     refuse(r#"{"bind_addr": "x"}"#, "bind_addr");
     refuse(r#"{"client_addr": ""}"#, "client_addr");
@@ -159,4 +159,41 @@ fn a_role_that_does_not_exist_yet_is_refused() {
         let error = resolve(raw, false).expect_err(reason).to_string();
         assert!(error.contains(reason), "{error}");
     }
+}
+
+#[test]
+fn hcl_says_the_same_as_json() {
+    check("datacenter = \"DC-1\"", |c| c.datacenter.clone(), "dc-1".to_owned());
+    check("ports { http = 0 dns = -1 }", |c| (c.ports.http, c.ports.dns), (Some(0), None));
+    check(
+        "ports { http = 0 }\nports { dns = 9 }",
+        |c| (c.ports.http, c.ports.dns),
+        (Some(0), Some(9)),
+    );
+    check("Server = true SERVER = true", |c| c.dev, true);
+    check("datacenter = \"a\" datacenter = \"b\"", |c| c.datacenter.clone(), "b".to_owned());
+    let ttl = "dns_config { service_ttl { \"*\" = \"5s\" web = \"1m\" } soa { retry = 7 } }";
+    check(ttl, |c| (c.dns.service_ttl.len(), c.dns.soa.retry), (2, 7));
+    check("dns_config = [{ soa = [{ retry = 7 }] }]", |c| c.dns.soa.retry, 7);
+    check(
+        "node_meta { a = \"b\" }\nnode_meta { c = \"d\" }",
+        |c| c.node.meta.iter().flatten().filter(|(key, _)| key.len() == 1).count(),
+        2,
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_line() {
+    let text =
+        "server = true\ndatacentre = 1\nports {\n  http = \"x\"\n  htpp = 1\n}\nencrypt = \"x\"\n";
+    let error = resolved(text).expect_err("it is wrong").to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    assert!(lines[0].starts_with("file:2: invalid config key datacentre"), "{error}");
+    assert!(lines[1].starts_with("file:4: ports.http: invalid type: string"), "{error}");
+    assert!(
+        lines[2].starts_with("file:5: invalid config key ports.htpp; did you mean http?"),
+        "{error}"
+    );
+    assert!(lines[3].starts_with("file:7: encrypt asks for protection"), "{error}");
 }

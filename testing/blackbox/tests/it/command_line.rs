@@ -228,7 +228,22 @@ fn a_file_that_is_not_understood_is_refused_with_its_place() -> Result<()> {
     let launch = Launch::dev().config(&json!({ "node_nmae": "x" }));
     refused(&launch, &["node_nmae", "node_name"])?;
     std::fs::write(launch.dir().join("config.json"), "{\"node_name\": \n  12, }")?;
-    refused(&launch, &["config.json"])
+    refused(&launch, &["config.json:2:7: expected a key in double quotes"])?;
+    let hcl = launch.dir().join("second.hcl");
+    std::fs::write(&hcl, "ports {\n  dns = 0\n  dsn = 1\n}\nencrypt = \"x\"\n")?;
+    let launch = Launch::dev().args(&["-config-file", &hcl.display().to_string()]);
+    refused(&launch, &["second.hcl:3: invalid config key ports.dsn", "second.hcl:5: encrypt"])
+}
+
+#[test]
+fn a_file_in_hcl_is_taken() -> Result<()> {
+    let launch = Launch::dev();
+    let file = launch.dir().join("agent.hcl");
+    std::fs::write(&file, "# where\ndatacenter = \"north\"\nnode_meta { rack = \"r1\" }\n")?;
+    let server = launch.args(&["-config-file", &file.display().to_string()]).start()?;
+    let own = server.client().get_json("/v1/agent/self")?;
+    ensure!(own["Config"]["Datacenter"] == "north" && own["Meta"]["rack"] == "r1", "{own}");
+    server.stop()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Each duty looks at the newest view and says which commands bring the catalog where it should be,
 //! and when it wants to look again. A lost leadership drops all timers; a new one starts them anew.
 
+mod critical;
 pub(crate) mod members;
 pub(crate) mod sessions;
 mod tombstones;
@@ -10,10 +11,12 @@ mod tombstones;
 use crate::clock::Clock;
 use catalog::{Claim, Command, Watch};
 use consensus::Leadership;
+use critical::{Critical, Overdue};
 use members::ServerRow;
 use model::{Author, Door, Owner, Tenant};
-use seams::{Doors, Proposal};
+use seams::{Doors, Proposal, Subscription};
 use sessions::SessionTimers;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,6 +29,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How many sessions one entry ends at most, so that none grows without bound.
 const EXPIRED_AT_ONCE: usize = 256;
+
+/// How many instances one entry deregisters at most, so that none grows without bound.
+const OVERDUE_AT_ONCE: usize = 256;
 
 /// The running duties.
 pub(crate) struct Duties {
@@ -98,6 +104,16 @@ struct Round {
 struct Turns {
     members: Instant,
     tombstones: Instant,
+    critical: Instant,
+}
+
+/// What is critical without an owner that would deregister it, and what wakes that duty.
+struct Unowned {
+    critical: Critical,
+    nodes: Option<(BTreeSet<Watch>, Subscription)>,
+    /// When it is looked at again because its nodes changed.
+    follow: Option<Instant>,
+    followed: Instant,
 }
 
 impl Round {
@@ -126,15 +142,22 @@ impl Round {
         self.sessions.pause();
         let subscription = self.doors.reader.subscribe(&[Watch::Sessions(Tenant::DEFAULT)]);
         let now = Instant::now();
-        let mut turns = Turns { members: now, tombstones: now + tombstones::PERIOD };
+        let mut turns = Turns { members: now, tombstones: now + tombstones::PERIOD, critical: now };
+        let mut unowned = Unowned::new(now);
         loop {
             let expiry = self.sessions.follow(&self.doors.reader.view(), Instant::now());
-            let next = turns.members.min(turns.tombstones).min(expiry.unwrap_or(turns.members));
+            let own = turns.members.min(turns.tombstones).min(turns.critical);
+            let next = [expiry, unowned.follow].into_iter().flatten().fold(own, Instant::min);
             tokio::select! {
                 () = subscription.changed() => continue,
+                () = unowned.moved() => {
+                    unowned.follow = Some(unowned.followed + critical::PAUSE);
+                    continue;
+                }
                 () = sleep_until(next) => {}
             }
             self.take_turns(&mut turns).await;
+            self.deregister_critical(&mut turns, &mut unowned).await;
         }
     }
 
@@ -163,11 +186,48 @@ impl Round {
         }
     }
 
+    /// Deregisters what is overdue, each in the name of its owner: so a row that somebody took over
+    /// in the meantime stays.
+    async fn deregister_critical(&self, turns: &mut Turns, unowned: &mut Unowned) {
+        let now = Instant::now();
+        let view = self.doors.reader.view();
+        if unowned.follow.is_some_and(|due| due <= now) {
+            unowned.follow = None;
+            unowned.followed = now;
+            unowned.critical.follow(&view);
+        }
+        if turns.critical <= now {
+            turns.critical = now + critical::PERIOD;
+            let overdue: Vec<Overdue> = unowned.critical.look(&view, now).into_iter().collect();
+            for of_owner in overdue.chunk_by(|one, other| one.owner == other.owner) {
+                for gone in of_owner.chunks(OVERDUE_AT_ONCE) {
+                    self.deregister(gone).await;
+                }
+            }
+        }
+        unowned.subscribe(&self.doors);
+    }
+
+    async fn deregister(&self, gone: &[Overdue]) {
+        let Some(Overdue { owner, .. }) = gone.first() else { return };
+        for Overdue { node, instance, .. } in gone {
+            info!(%node, %instance, %owner, "instance critical for too long, deregistered");
+        }
+        let remove =
+            |gone: &Overdue| Command::RemoveInstance(gone.node.clone(), gone.instance.clone());
+        // A failure is mended by the next look.
+        let _ = self.write_as(owner.clone(), gone.iter().map(remove).collect()).await;
+    }
+
     async fn write(&self, commands: Vec<Command>) -> Result<(), ()> {
+        self.write_as(Owner::leader(), commands).await
+    }
+
+    async fn write_as(&self, owner: Owner, commands: Vec<Command>) -> Result<(), ()> {
         let author = Author { actor: "leader".into(), door: Door::Leader, ..Author::default() };
         let proposal = Proposal {
             author,
-            owner: Owner::leader(),
+            owner,
             claim: Claim::Reconcile,
             tenant: Tenant::DEFAULT,
             request: None,
@@ -188,3 +248,35 @@ impl Round {
         }
     }
 }
+
+impl Unowned {
+    fn new(now: Instant) -> Unowned {
+        Unowned { critical: Critical::default(), nodes: None, follow: None, followed: now }
+    }
+
+    /// Waits for a change of a node that holds something critical; for ever if there is none.
+    async fn moved(&self) {
+        match &self.nodes {
+            // Until it is looked at, further changes are no news.
+            Some((_, subscription)) if self.follow.is_none() => subscription.changed().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn subscribe(&mut self, doors: &Doors) {
+        let watches = self.critical.watches();
+        if self.nodes.as_ref().is_some_and(|(known, _)| *known == watches) {
+            return;
+        }
+        self.nodes = None;
+        if !watches.is_empty() {
+            let keys: Vec<Watch> = watches.iter().cloned().collect();
+            self.nodes = Some((watches, doors.reader.subscribe(&keys)));
+            // What changed before this was not waited for.
+            self.follow = Some(self.followed + critical::PAUSE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

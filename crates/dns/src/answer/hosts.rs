@@ -15,7 +15,7 @@ use crate::zone::Place;
 use dnswire::{Name, Owner, Section, rtype};
 use std::net::IpAddr;
 
-/// How far aliases are followed inside the zone.
+/// How many targets are looked up one after the other.
 const DEPTH: usize = 3;
 
 /// How many records of a service's target are told without EDNS.
@@ -175,7 +175,7 @@ impl Answer<'_, '_, '_> {
         let ttl = extras.ttl.unwrap_or(ttl);
         let written = self.writer.record(extras.section, owner, rtype::CNAME, ttl, &[next]);
         self.note(written.is_ok(), extras);
-        if let (Ok(at), 1..=DEPTH) = (written, trail.steps().count()) {
+        if let (Ok(at), 1..DEPTH) = (written, trail.steps().count()) {
             self.put_target(at, Trail { host: next, before: Some(&trail) }, extras);
         }
     }

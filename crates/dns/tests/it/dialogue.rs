@@ -7,19 +7,48 @@ use crate::ask::{packet, read};
 use crate::world::World;
 use dns::{Channel, Config, Fate, Responder};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-#[test]
-fn the_golden_dialogues_hold() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut told = 0;
-    for file in std::fs::read_dir(folder).expect("a folder") {
-        let path = file.expect("a file").path();
-        let text = std::fs::read_to_string(&path).expect("readable");
-        tell(&path.display().to_string(), &text);
-        told += 1;
-    }
-    assert!(told > 0);
+/// A test for each file: `name => tells what it is about`.
+macro_rules! dialogues {
+    ($($name:ident => $file:literal)*) => {
+        $(#[test]
+        fn $name() {
+            tell($file);
+        })*
+
+        #[test]
+        fn every_dialogue_is_told() {
+            let folder = std::fs::read_dir(folder()).expect("a folder");
+            for file in folder {
+                let name = file.expect("a file").file_name().into_string().expect("a name");
+                assert!([$(concat!($file, ".txt")),*].contains(&&*name), "nobody tells {name}");
+            }
+        }
+    };
+}
+
+dialogues! {
+    addresses_are_spelled_in_names => "addresses"
+    aliases_are_followed_within_the_zone => "aliases"
+    the_zone_has_an_soa_and_name_servers => "authority"
+    names_may_be_spelled_out => "compression"
+    the_zone_may_have_another_name => "domains"
+    edns_is_echoed_as_consul_echoes_it => "edns"
+    short_answers_are_a_random_part => "limits"
+    unknown_and_foreign_names_are_refused_as_consul_does => "names"
+    nodes_have_addresses_and_texts => "nodes"
+    addresses_have_names => "reverse"
+    instances_are_shown_as_they_are_well => "services"
+    tags_choose_instances => "tags"
+    tagged_addresses_answer_for_their_family => "tagged-addresses"
+    ttls_are_as_configured => "ttl"
+    weights_follow_health => "weights"
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// The blocks of a text: first words and the lines that belong to them.
@@ -41,11 +70,13 @@ fn blocks(text: &str) -> Vec<(usize, String, Vec<String>)> {
     blocks
 }
 
-fn tell(file: &str, text: &str) {
+fn tell(file: &str) {
+    let text = std::fs::read_to_string(folder().join(file).with_extension("txt"));
+    let text = text.expect("readable");
     let mut config = Config::default();
     let mut world = World::new(config.clone());
     let mut got = Value::Null;
-    for (line, word, content) in blocks(text) {
+    for (line, word, content) in blocks(&text) {
         let here = format!("{file}:{line}");
         match word.as_str() {
             "config" => {
@@ -59,7 +90,7 @@ fn tell(file: &str, text: &str) {
                 got = ask(&world, &content[0]);
             }
             "answer" => {
-                check_head(&here, &content[0], &got);
+                check_head(&here, &content[0], &mut got);
                 check(&here, "answer", &content[1..], &mut got);
             }
             "authority" => check(&here, "authority", &content, &mut got),
@@ -72,12 +103,29 @@ fn tell(file: &str, text: &str) {
 
 fn set(config: &mut Config, setting: &str) {
     let (key, value) = setting.split_once('=').unwrap_or((setting, "true"));
+    let number = || value.parse::<u32>().expect("a number");
+    let seconds = || Duration::from_secs(u64::from(number()));
     match key {
         "enable_truncate" => config.enable_truncate = true,
         "only_passing" => config.only_passing = true,
-        "udp_answer_limit" => config.udp_answer_limit = value.parse().expect("a number"),
-        "a_record_limit" => config.a_record_limit = value.parse().expect("a number"),
-        other => panic!("unknown setting {other}"),
+        "disable_compression" => config.disable_compression = true,
+        "no_meta_txt" => config.enable_additional_node_meta_txt = false,
+        "udp_answer_limit" => config.udp_answer_limit = number() as usize,
+        "a_record_limit" => config.a_record_limit = number() as usize,
+        "node_ttl" => config.node_ttl = seconds(),
+        "domain" => config.domain = value.to_owned(),
+        "alt_domain" => config.alt_domain = Some(value.to_owned()),
+        "datacenter" => config.datacenter = value.to_owned(),
+        "soa" => {
+            let numbers: Vec<u32> =
+                value.split(',').map(|n| n.parse().expect("a number")).collect();
+            let [refresh, retry, expire, min_ttl] = numbers[..] else { panic!("four numbers") };
+            config.soa = dns::Soa { refresh, retry, expire, min_ttl };
+        }
+        other => match other.strip_prefix("service_ttl.") {
+            Some(service) => _ = config.service_ttl.insert(service.to_owned(), seconds()),
+            None => panic!("unknown setting {other}"),
+        },
     }
 }
 
@@ -88,6 +136,8 @@ fn ask(world: &World, question: &str) -> Value {
     for word in &words[2..] {
         match word.split_once('=') {
             Some(("edns", size)) => query["options"]["bufsize"] = size.parse().expect("a number"),
+            Some((option @ ("ecs" | "class"), value)) => query["options"][option] = json!(value),
+            _ if ["dnssec", "norecurse"].contains(word) => query["options"][word] = json!(true),
             _ if *word == "tcp" => channel = Channel::Tcp,
             _ => panic!("unknown option {word}"),
         }
@@ -100,14 +150,27 @@ fn ask(world: &World, question: &str) -> Value {
     }
 }
 
-fn check_head(here: &str, expected: &str, got: &Value) {
+/// The code and flags; `edns=SIZE` and `ecs=HEX` as echoed; `soa` stands for the usual one in
+/// Authority, which is taken away.
+fn check_head(here: &str, expected: &str, got: &mut Value) {
     let flags = got["flags"].as_array().expect("flags").iter();
     let flags = flags.filter_map(Value::as_str).filter(|flag| !["qr", "rd"].contains(flag));
     let edns = got["edns"]["udp"].as_u64().map(|size| format!("edns={size}"));
+    let options = got["edns"]["options"].as_array().into_iter().flatten();
+    let options = options.map(|option| match option["code"].as_u64() {
+        Some(8) => format!("ecs={}", option["hex"].as_str().expect("text")),
+        code => panic!("{here}: option {code:?}"),
+    });
     let rcode = got["rcode"].as_str().expect("a code").to_owned();
-    let words: Vec<String> =
-        std::iter::once(rcode).chain(flags.map(str::to_owned)).chain(edns).collect();
+    let mut words: Vec<String> =
+        std::iter::once(rcode).chain(flags.map(str::to_owned)).chain(edns).chain(options).collect();
+    if expected.ends_with(" soa") {
+        let usual = "consul. 0 SOA ns.consul. hostmaster.consul. SERIAL 3600 600 86400 0";
+        check(here, "authority", &[usual.to_owned()], got);
+        words.push("soa".to_owned());
+    }
     assert_eq!(words.join(" "), expected, "{here}");
+    assert!(!got["edns"]["do"].as_bool().unwrap_or(false), "{here}");
 }
 
 /// Compares a section and takes it away.
@@ -118,7 +181,7 @@ fn check(here: &str, section: &str, expected: &[String], got: &mut Value) {
         got[section].as_array().expect("records").iter().map(line).collect();
     // `N of NAME TYPE` stands for so many records drawn at random.
     if let [some] = &expected[..]
-        && let Some((count, what)) = some.split_once(" of ")
+        && let Some((count, what)) = some.split_once(" of").map(|(n, what)| (n, what.trim_start()))
     {
         assert_eq!(records.len().to_string(), count, "{here}: {records:?}");
         assert!(records.iter().all(|record| record.starts_with(what)), "{here}: {records:?}");

@@ -40,7 +40,8 @@ impl World {
         self.write(registration(&serde_json::from_str(body).expect("JSON")));
     }
 
-    /// Lines of `node NAME ADDRESS [meta=k:v]` and `SERVICE ID NODE:PORT [key=value…] STATUS`.
+    /// Lines of `node NAME ADDRESS [meta=k:v] [TAG=ADDRESS] [STATUS]`, `gone NODE [ID]` and
+    /// `SERVICE ID NODE:PORT [key=value…] [STATUS]`.
     pub fn lines(&self, text: &str) {
         for line in text.split(['\n', '|']).map(str::trim).filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -96,8 +97,17 @@ fn instance_line(words: &[&str]) -> Vec<Command> {
         match word.split_once('=') {
             Some(("tags", tags)) => instance.tags = tags.split(',').map(Text::new).collect(),
             Some(("address", address)) => instance.address = address.into(),
-            Some(("weight", weight)) => {
-                instance.weights.passing = weight.parse().expect("a number")
+            Some(("weights", weights)) => {
+                let (passing, warning) = weights.split_once('/').expect("two weights");
+                instance.weights = Weights {
+                    passing: passing.parse().expect("a number"),
+                    warning: warning.parse().expect("a number"),
+                };
+            }
+            Some((tag @ ("lan_ipv4" | "lan_ipv6" | "wan"), address)) => {
+                let address = ServiceAddress { address: address.into(), port: instance.port };
+                let tagged = instance.tagged_addresses.get_or_insert_default();
+                tagged.insert(Text::new(tag), address);
             }
             Some((key, _)) => panic!("unknown key {key}"),
             None => status = word,

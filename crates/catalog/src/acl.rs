@@ -91,6 +91,11 @@ impl Authorizer {
     pub fn operator_read(&self) -> bool {
         self.allow
     }
+
+    /// May change what concerns the cluster as a whole.
+    pub fn operator_write(&self) -> bool {
+        self.allow
+    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,17 @@
 //! | what the words on the command line mean | `cli` |
 //! | configuration: as typed, and resolved | `config` |
 //! | who is started with whom, and ended in which order | `wiring` |
+//! | leave, reload, SIGHUP | `process` |
 //! | the sample service of `rutter dev` | `sample` |
 
 mod banner;
 mod cli;
 mod config;
 mod identity;
+mod logs;
 mod metrics;
 mod nofile;
+mod process;
 mod sample;
 mod signals;
 mod wiring;

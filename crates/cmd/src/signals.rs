@@ -1,4 +1,4 @@
-//! The signals that end the process.
+//! The signals that end the process, and the one that lets it read its configuration again.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,5 +24,20 @@ impl Stop {
             _ = self.interrupt.recv() => "INT",
             _ = self.terminate.recv() => "TERM",
         }
+    }
+}
+
+/// Hears HUP from the moment it is made; the signal no longer kills.
+pub struct Reload(Signal);
+
+impl Reload {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Reload> {
+        Ok(Reload(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one; several that came meanwhile are one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

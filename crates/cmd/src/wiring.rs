@@ -6,30 +6,27 @@
 
 use crate::banner::{self, Bound};
 use crate::cli::CONSUL_VERSION;
-use crate::config::Config;
+use crate::config::{Config, Loaded, Sources};
 use crate::metrics::Numbers;
-use crate::{identity, nofile, sample, signals};
+use crate::process::Process;
+use crate::{identity, logs, nofile, sample, signals};
 use anyhow::{Context, anyhow};
 use catalog::Acl;
 use cluster::{Cluster, ServerRow};
 use httpapi::{Identity, Settings};
-use seams::{Datacenters, Doors, Projection};
+use seams::{Datacenters, Doors, Lifecycle, Projection};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// What to run.
 pub struct Plan {
-    /// The resolved configuration.
-    pub config: Config,
-    /// What to tell about it.
-    pub warnings: Vec<String>,
+    /// The configuration.
+    pub loaded: Loaded,
+    /// Where it came from, to read it again.
+    pub sources: Sources,
     /// Whether to run the sample service and print lines to paste.
     pub sample: bool,
     /// The name the program was called by.
@@ -50,36 +47,31 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs an agent until a signal or a fatal error ends it.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
-    log_to_stderr(plan.config.log_level);
-    for warning in &plan.warnings {
+    let Plan { loaded, sources, sample, invoked_as } = plan;
+    let level = logs::to_stderr(loaded.config.log_level);
+    for warning in &loaded.warnings {
         warn!("{warning}");
     }
+    let process = Arc::new(Process::new(sources, loaded.typed, level));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(run_until_stopped(plan));
+    let done = runtime.block_on(run_until_stopped(loaded.config, process, sample, invoked_as));
     runtime.shutdown_background();
     done
 }
 
-/// Our own lines at the level asked for; libraries only when something is wrong.
-fn log_to_stderr(level: tracing::Level) {
-    let libraries = ["hyper", "hyper_util", "openraft", "raft_log", "reqwest", "rustls"];
-    let quiet = libraries.map(|name| (name, level.min(tracing::Level::WARN)));
-    let targets = Targets::new().with_default(level).with_targets(quiet);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
-}
-
-async fn run_until_stopped(plan: Plan) -> anyhow::Result<()> {
-    let Plan { mut config, sample, invoked_as, .. } = plan;
+async fn run_until_stopped(
+    mut config: Config,
+    process: Arc<Process>,
+    sample: bool,
+    invoked_as: String,
+) -> anyhow::Result<()> {
     let mut signals = signals::Stop::listen()?;
+    let mut hangups = signals::Reload::listen()?;
     let ports = Ports::take(&config)?;
     config.node_id = identity::node_id(&config)?;
     config.node.id = Some(config.node_id);
     let running = tokio::select! {
-        running = start(&config, ports) => running?,
+        running = start(&config, ports, &process) => running?,
         signal = signals.next() => {
             info!(signal, "stopped before it was ready");
             return Ok(());
@@ -89,13 +81,21 @@ async fn run_until_stopped(plan: Plan) -> anyhow::Result<()> {
     if sample {
         show_sample(&config, &running).await?;
     }
-    let ended = tokio::select! {
-        signal = signals.next() => {
-            info!(signal, "stopping");
-            Ok(())
+    let ended = loop {
+        tokio::select! {
+            signal = signals.next() => {
+                info!(signal, "stopping");
+                break Ok(());
+            }
+            () = process.leaving() => {
+                info!("leaving");
+                break Ok(());
+            }
+            // What came of it stands in the log.
+            () = hangups.next() => drop(process.reload().await),
+            message = running.cluster.fatal() => break Err(anyhow!("{message}")),
+            message = running.agent.fatal() => break Err(anyhow!("{message}")),
         }
-        message = running.cluster.fatal() => Err(anyhow!("{message}")),
-        message = running.agent.fatal() => Err(anyhow!("{message}")),
     };
     tokio::select! {
         () = running.stop() => {}
@@ -139,7 +139,7 @@ struct Running {
     bound: Bound,
 }
 
-async fn start(config: &Config, ports: Ports) -> anyhow::Result<Running> {
+async fn start(config: &Config, ports: Ports, process: &Arc<Process>) -> anyhow::Result<Running> {
     let server = ports.server.local_addr()?;
     let table = dns::table(&config.dns);
     let projection = Arc::clone(&table) as Arc<dyn Projection>;
@@ -159,7 +159,8 @@ async fn start(config: &Config, ports: Ports) -> anyhow::Result<Running> {
         http.push(listener.local_addr()?);
     }
     let bound = Bound { http, dns: dns.addresses().to_vec(), server };
-    let context = context(config, &bound, &agent, doors, numbers);
+    let lifecycle = Arc::<Process>::clone(process);
+    let context = context(config, &bound, &agent, doors, numbers, lifecycle);
     let http = httpapi::start(ports.http, context).context("cannot serve HTTP")?;
     tokio::spawn(turn_away(ports.server));
     Ok(Running { cluster, agent, dns, http, bound })
@@ -226,6 +227,7 @@ fn context(
     agent: &agent::Agent,
     doors: Doors,
     numbers: Numbers,
+    lifecycle: Arc<dyn Lifecycle>,
 ) -> httpapi::Context {
     let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
     let identity = Identity {
@@ -268,6 +270,7 @@ fn context(
         limits,
         datacenters: Datacenters::only(&config.datacenter, doors),
         registrar: agent.registrar(),
+        lifecycle,
         meters: numbers.http,
         metrics: httpapi::Metrics::new(numbers.registry),
     }

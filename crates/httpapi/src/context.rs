@@ -3,7 +3,7 @@
 use crate::consul::metrics::Metrics;
 use crate::meters::Meters;
 use model::{Nanos, NodeName, TextMap};
-use seams::{Datacenters, Registrar};
+use seams::{Datacenters, Lifecycle, Registrar};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub struct Context {
     pub meters: Meters,
     /// What all parts of this process count.
     pub metrics: Metrics,
+    /// The process itself, to end it or to let it read its configuration again.
+    pub lifecycle: Arc<dyn Lifecycle>,
 }
 
 /// Who this process is, as `agent/self` and `agent/members` tell.

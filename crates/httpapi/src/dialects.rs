@@ -8,7 +8,10 @@ use crate::call::Call;
 use crate::consul::blocking::{Family, Found, ReadDoor, Scene};
 use crate::consul::error::{Problem, Stop};
 use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
-use crate::consul::{agent, catalog, health, kv, members, metrics, register, session, status};
+use crate::consul::{
+    agent, catalog, hashed, health, host, kv, local_health, maintenance, members, metrics,
+    operations, register, session, status,
+};
 use seams::BoxFuture;
 
 /// A method that some endpoint takes.
@@ -86,10 +89,20 @@ pub static ROUTES: &[Route] = &[
     route("/v1/agent/members", Partition, &[(Get, act!(members::members))]),
     route("/v1/agent/version", Unread, &[(Get, act!(members::version))]),
     route("/v1/agent/metrics", Unread, &[(Get, act!(metrics::metrics))]),
+    route("/v1/agent/host", Unread, &[(Get, act!(host::host))]),
+    route("/v1/agent/join/", Partition, &[(Put, act!(operations::join))]),
+    route("/v1/agent/force-leave/", Partition, &[(Put, act!(operations::force_leave))]),
+    route("/v1/agent/leave", Unread, &[(Put, act!(operations::leave))]),
+    route("/v1/agent/reload", Unread, &[(Put, act!(operations::reload))]),
+    route("/v1/agent/token/", Unread, &[(Put, act!(operations::token))]),
+    route("/v1/agent/maintenance", Partition, &[(Put, act!(maintenance::of_node))]),
+    route("/v1/agent/health/service/id/", Both, &[(Get, act!(local_health::by_id))]),
+    route("/v1/agent/health/service/name/", Both, &[(Get, act!(local_health::by_name))]),
     route("/v1/agent/services", Both, &[(Get, act!(agent::services))]),
-    route("/v1/agent/service/", Both, &[(Get, act!(agent::service))]),
+    route("/v1/agent/service/", Both, &[(Get, act!(hashed::service))]),
     route("/v1/agent/service/register", Both, &[(Put, act!(agent::register))]),
     route("/v1/agent/service/deregister/", Both, &[(Put, act!(agent::deregister))]),
+    route("/v1/agent/service/maintenance/", Both, &[(Put, act!(maintenance::of_instance))]),
     route("/v1/agent/checks", Both, &[(Get, act!(agent::checks))]),
     route("/v1/agent/check/register", Both, &[(Put, act!(agent::register_check))]),
     route("/v1/agent/check/deregister/", Both, &[(Put, act!(agent::deregister_check))]),

@@ -5,9 +5,9 @@
 //! obtains what it lacks.
 
 use crate::{
-    BoxFuture, Committed, Consistency, Datacenters, Doors, ExistingChecks, Leadership, LogPosition,
-    Projection, Proposal, ReadError, Reader, RegisterError, Registrar, Sessions, Subscription,
-    Waiters, WriteError, Writer,
+    BoxFuture, Committed, Consistency, Datacenters, Doors, ExistingChecks, Leadership, Lifecycle,
+    LogPosition, Projection, Proposal, ReadError, Reader, RegisterError, Registrar, ReloadError,
+    Sessions, Subscription, Waiters, WriteError, Writer,
 };
 use catalog::{Acl, Command, Entry, Holdings, Interest, Outcome, Touched, View, Watch, apply};
 use model::{
@@ -247,6 +247,11 @@ impl FakeAgent {
         Arc::new(FakeAgent { node, catalog, rows: Mutex::default(), changed })
     }
 
+    /// How many wait for a change just now.
+    pub fn watchers(&self) -> usize {
+        self.changed.receiver_count()
+    }
+
     fn tell(&self, commands: Vec<Command>) {
         self.catalog.write(commands);
         self.changed.send_replace(());
@@ -403,5 +408,47 @@ impl Registrar for FakeAgent {
                 std::future::pending::<()>().await;
             }
         })
+    }
+}
+
+/// A process in name only: it counts what is asked of it.
+#[derive(Default)]
+pub struct FakeProcess {
+    asked: Mutex<Asked>,
+}
+
+/// What was asked of a [`FakeProcess`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// How often it was told to leave.
+    pub leaves: usize,
+    /// How often it was told to reload.
+    pub reloads: usize,
+    /// What it says to a reload instead of doing it.
+    pub refusal: Option<String>,
+}
+
+impl FakeProcess {
+    /// What was asked so far.
+    pub fn asked(&self) -> Asked {
+        lock(&self.asked).clone()
+    }
+
+    /// Refuses reloads from now on.
+    pub fn refuse(&self, why: &str) {
+        lock(&self.asked).refusal = Some(why.to_owned());
+    }
+}
+
+impl Lifecycle for FakeProcess {
+    fn leave(&self) {
+        lock(&self.asked).leaves += 1;
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<(), ReloadError>> {
+        let mut asked = lock(&self.asked);
+        asked.reloads += 1;
+        let done = asked.refusal.clone().map_or(Ok(()), |why| Err(ReloadError(why)));
+        Box::pin(async { done })
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! A face reads through a [`Reader`] and writes through a [`Writer`] of its datacenter, registers on
 //! this node through the [`Registrar`], and keeps what it derives from a view in a [`Projection`].
-//! `cluster` and `agent` implement them; nobody above knows more of those than this.
+//! `cluster` and `agent` implement them; nobody above knows more of those than this. What an operator
+//! may ask of the process is its [`Lifecycle`], which `cmd` has.
 
 mod datacenters;
 pub mod fakes;
+mod lifecycle;
 mod projection;
 mod reader;
 mod registrar;
@@ -14,6 +16,7 @@ mod waiters;
 mod writer;
 
 pub use datacenters::{Datacenters, Doors};
+pub use lifecycle::{Lifecycle, ReloadError};
 pub use projection::Projection;
 pub use reader::{Consistency, Leadership, LogPosition, ReadError, Reader};
 pub use registrar::{ExistingChecks, RegisterError, Registrar};

@@ -1,6 +1,6 @@
 //! `rutter agent`: Consul's flags over Consul's configuration files.
 
-use crate::config::{self, Raw};
+use crate::config::{self, Raw, Sources};
 use crate::wiring;
 use clap::Args;
 use std::path::PathBuf;
@@ -57,17 +57,14 @@ pub struct AgentFlags {
 
 /// Runs an agent until it is told to stop.
 pub fn run(flags: AgentFlags, invoked_as: &str) -> anyhow::Result<()> {
-    let dev = flags.dev();
-    let mut raw = if dev { Raw::dev() } else { Raw::default() };
-    let mut warnings = Vec::new();
-    for file in &flags.config_file {
-        let (typed, complaints) = config::read_file(file)?;
-        raw.merge(typed);
-        warnings.extend(complaints);
-    }
-    raw.merge(flags.into_raw());
-    let config = config::resolve(raw, dev)?;
-    wiring::run(wiring::Plan { config, warnings, sample: false, invoked_as: invoked_as.to_owned() })
+    let (files, dev) = (flags.config_file.clone(), flags.dev());
+    let sources = Sources { files, flags: flags.into_raw(), dev };
+    wiring::run(wiring::Plan {
+        loaded: sources.load()?,
+        sources,
+        sample: false,
+        invoked_as: invoked_as.to_owned(),
+    })
 }
 
 impl AgentFlags {

@@ -1,6 +1,6 @@
 //! `rutter dev`: see it work, with nothing to configure.
 
-use crate::config::{self, Raw, RawPorts};
+use crate::config::{Raw, RawPorts, Sources};
 use crate::wiring;
 use clap::Args;
 
@@ -26,8 +26,7 @@ pub struct DevFlags {
 
 /// Runs a server in memory with a sample service until it is told to stop.
 pub fn run(flags: DevFlags) -> anyhow::Result<()> {
-    let mut raw = Raw::dev();
-    raw.merge(Raw {
+    let raw = Raw {
         node_name: flags.node,
         log_level: Some(flags.log_level),
         ports: RawPorts {
@@ -37,11 +36,11 @@ pub fn run(flags: DevFlags) -> anyhow::Result<()> {
             ..RawPorts::default()
         },
         ..Raw::default()
-    });
-    let config = config::resolve(raw, true)?;
+    };
+    let sources = Sources { files: Vec::new(), flags: raw, dev: true };
     wiring::run(wiring::Plan {
-        config,
-        warnings: Vec::new(),
+        loaded: sources.load()?,
+        sources,
         sample: !flags.no_sample,
         invoked_as: "rutter".to_owned(),
     })

@@ -7,9 +7,11 @@ mod keys;
 mod raw;
 mod resolve;
 mod sort;
+mod sources;
 
 pub use raw::{Raw, RawPorts};
 pub use resolve::{Config, resolve};
+pub use sources::{Loaded, Sources, changed};
 
 use anyhow::{Context, bail};
 use lang::tree::{SyntaxError, Tree};
@@ -17,7 +19,7 @@ use std::path::Path;
 
 /// Reads a file, in JSON if its name ends in `.json`, else in HCL; also returns one warning a key that
 /// has no effect. An error tells everything that is wrong, each with its line.
-pub fn read_file(file: &Path) -> anyhow::Result<(Raw, Vec<String>)> {
+fn read_file(file: &Path) -> anyhow::Result<(Raw, Vec<String>)> {
     let shown = file.display();
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
     let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not UTF-8"))?;

@@ -1,11 +1,11 @@
 //! Configuration as typed: every field optional, texts unread.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One file, or the flags, or all of them merged.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Raw {
     pub addresses: RawAddresses,
@@ -34,7 +34,7 @@ pub struct Raw {
 }
 
 /// The block `addresses`: where each face answers, in place of `client_addr`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawAddresses {
     pub dns: Option<String>,
@@ -42,7 +42,7 @@ pub struct RawAddresses {
 }
 
 /// The block `dns_config`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawDns {
     pub a_record_limit: Option<i64>,
@@ -61,7 +61,7 @@ pub struct RawDns {
 }
 
 /// The block `dns_config.soa`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawSoa {
     pub refresh: Option<u32>,
@@ -71,12 +71,12 @@ pub struct RawSoa {
 }
 
 /// The block `http_config`, of which nothing is applied yet.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawHttp {}
 
 /// The block `ports`; -1 is off, 0 is any free one.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawPorts {
     pub dns: Option<i64>,
@@ -88,7 +88,7 @@ pub struct RawPorts {
 }
 
 /// The block `limits`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawLimits {
     pub http_max_conns_per_client: Option<i64>,
@@ -96,7 +96,7 @@ pub struct RawLimits {
 }
 
 /// The block `performance`; Consul's timing of elections, of which one server holds none.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawPerformance {
     pub raft_multiplier: Option<i64>,

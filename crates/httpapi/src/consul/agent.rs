@@ -8,15 +8,12 @@ use super::json::{Place, members};
 use super::params;
 use super::services::agent_service;
 use super::shapes::{AgentService, CheckShape};
-use crate::answer::{Answer, json};
+use crate::answer::Answer;
 use crate::call::Call;
 use catalog::Authorizer;
-use http::header::{HeaderName, HeaderValue};
 use model::{Check, CheckId, Instance, InstanceId, Status, Text};
 use seams::{ExistingChecks, RegisterError};
 use std::collections::BTreeMap;
-
-const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
 
 /// `PUT service/register`.
 pub async fn register(mut call: Call) -> Result<Answer, Problem> {
@@ -39,13 +36,7 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
 }
 
 fn find_instance(call: &Call, id: &str) -> Option<Instance> {
-    let id = InstanceId::from(id).fold();
-    call.context.registrar.instances().into_iter().find(|instance| instance.id.fold() == id)
-}
-
-fn find_check(call: &Call, id: &str) -> Option<Check> {
-    let id = CheckId::from(id).fold();
-    call.context.registrar.checks().into_iter().find(|check| check.id.fold() == id)
+    call.context.registrar.instance(&InstanceId::from(id))
 }
 
 /// `PUT service/deregister/:id`.
@@ -106,7 +97,7 @@ fn allow_check(call: &Call, authorizer: &Authorizer, service: Option<&str>) -> R
 /// The check that a call names, if there is one and the caller may change it.
 fn known_check(call: &Call) -> Result<CheckId, Problem> {
     let id = call.name();
-    let check = find_check(call, &id);
+    let check = call.context.registrar.check(&CheckId::from(id.as_str()));
     let service = check.as_ref().map(|check| check.service.as_str());
     allow_check(call, &call.authorizer(), service)?;
     check.map(|check| check.id).ok_or_else(|| RegisterError::UnknownCheck(id).into())
@@ -170,42 +161,13 @@ pub async fn services(call: Call) -> Result<Answer, Problem> {
     params::no_filter(&call.query)?;
     let authorizer = call.authorizer();
     let instances = call.context.registrar.instances();
+    let datacenter = &call.context.identity.datacenter;
     let shown: BTreeMap<&str, AgentService<'_>> = instances
         .iter()
         .filter(|instance| authorizer.service_read(instance.service.as_str()))
-        .map(|instance| (instance.id.as_str(), agent_service_shape(&call, instance, None)))
+        .map(|is| (is.id.as_str(), AgentService { instance: is, datacenter, hash: None }))
         .collect();
     Ok(Answer::json(&shown))
-}
-
-fn agent_service_shape<'c>(
-    call: &'c Call,
-    instance: &'c Instance,
-    hash: Option<&'c str>,
-) -> AgentService<'c> {
-    AgentService { instance, datacenter: &call.context.identity.datacenter, hash }
-}
-
-/// `GET service/:id`.
-pub async fn service(call: Call) -> Result<Answer, Problem> {
-    let id = call.name();
-    let authorizer = call.authorizer();
-    let instance = find_instance(&call, &id);
-    let name = instance.as_ref().map_or(id.as_str(), |instance| instance.service.as_str());
-    Problem::unless(authorizer.service_read(name), "service:read", name)?;
-    let Some(instance) = instance else {
-        return Err(Problem::Absent(format!("unknown service ID: {id}")));
-    };
-    let hash = hash(&json(&agent_service_shape(&call, &instance, None)));
-    let header = HeaderValue::from_str(&hash).expect("hexadecimal digits are a header");
-    let answer = Answer::json(&agent_service_shape(&call, &instance, Some(&hash)));
-    Ok(answer.with(CONTENT_HASH, header))
-}
-
-/// A short hash that differs when the bytes do: FNV-1a. Whoever forges one fools only himself.
-fn hash(bytes: &[u8]) -> String {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
 /// `GET checks`: the checks registered here, by id.

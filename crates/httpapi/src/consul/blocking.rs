@@ -308,7 +308,7 @@ fn truth(value: bool) -> HeaderValue {
 }
 
 /// Up to a sixteenth more, so that those who began together do not end together.
-fn jitter(wait: Duration) -> Duration {
+pub fn jitter(wait: Duration) -> Duration {
     let random = Uuid::new_v4().as_u64_pair().1 & 0xffff;
     wait / 16 * u32::try_from(random).unwrap_or(0) / 0x1_0000
 }

@@ -82,11 +82,7 @@ impl ReadOptions {
             (false, true) => Some(Consistency::Consistent),
             (false, false) => Some(Consistency::Default),
         };
-        let settings = &call.context.settings;
-        let wait = match wait {
-            Some(wait) => wait.min(settings.max_query_time),
-            None => settings.default_query_time,
-        };
+        let wait = limited(call, wait);
         Ok(ReadOptions { consistency, index, wait, cached })
     }
 
@@ -97,6 +93,20 @@ impl ReadOptions {
             Some(Consistency::Consistent) => "consistent",
             Some(Consistency::Default) => "leader",
         }
+    }
+}
+
+/// How long a call waits that has no index to wait for; one that is given is read all the same.
+pub fn wait(call: &Call) -> Result<Duration, Problem> {
+    let (_, wait) = blocking(&call.query)?;
+    Ok(limited(call, wait))
+}
+
+fn limited(call: &Call, wait: Option<Duration>) -> Duration {
+    let settings = &call.context.settings;
+    match wait {
+        Some(wait) => wait.min(settings.max_query_time),
+        None => settings.default_query_time,
     }
 }
 

@@ -251,6 +251,40 @@ impl Serialize for CheckShape<'_> {
     }
 }
 
+/// A check as `agent/health` shows it: through another type of Consul's, which knows less of it and
+/// leaves nothing out.
+pub struct LocalCheck<'v>(pub &'v Check);
+
+/// How a check is run, as `agent/health` says of every check alike.
+const UNTOLD: &str = concat!(
+    r#"{"Interval":"0s","Timeout":"0s","DeregisterCriticalServiceAfter":"0s","HTTP":"","#,
+    r#""Header":null,"Method":"","Body":"","TLSServerName":"","TLSSkipVerify":false,"TCP":"","#,
+    r#""TCPUseTLS":false,"UDP":"","GRPC":"","OSService":"","GRPCUseTLS":false}"#
+);
+
+impl Serialize for LocalCheck<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let check = self.0;
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("Node", check.node.as_str())?;
+        map.serialize_entry("CheckID", check.id.as_str())?;
+        map.serialize_entry("Name", check.name.as_str())?;
+        map.serialize_entry("Status", check.status.as_str())?;
+        map.serialize_entry("Notes", check.notes.as_str())?;
+        map.serialize_entry("Output", check.output.as_str())?;
+        map.serialize_entry("ServiceID", check.instance.as_str())?;
+        map.serialize_entry("ServiceName", check.service.as_str())?;
+        let tags = (!check.service_tags.is_empty()).then_some(Texts(&check.service_tags));
+        map.serialize_entry("ServiceTags", &tags)?;
+        map.serialize_entry("Type", "")?;
+        map.serialize_entry("ExposedPort", &0)?;
+        map.serialize_entry("Definition", &Echo(None, UNTOLD))?;
+        map.serialize_entry("CreateIndex", &0)?;
+        map.serialize_entry("ModifyIndex", &0)?;
+        map.end()
+    }
+}
+
 struct Definition<'v>(Option<&'v CheckDefinition>);
 
 impl Serialize for Definition<'_> {

@@ -1,5 +1,6 @@
 //! Speaks HTTP to a started face over a catalog and an agent in memory.
 
+mod agent_doors;
 mod blocking;
 mod doors;
 mod held;

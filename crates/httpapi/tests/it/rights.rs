@@ -66,14 +66,21 @@ fn sample(pattern: &str) -> (String, &'static str) {
         _ => "",
     };
     match pattern.ends_with('/') {
+        _ if pattern == "/v1/agent/maintenance" => (format!("{pattern}?enable=true"), body),
+        _ if pattern.contains("/maintenance/") => (format!("{pattern}{name}?enable=true"), body),
         true => (format!("{pattern}{name}"), body),
         false => (pattern.to_owned(), body),
     }
 }
 
 /// Answers without a right: they tell nothing that a token could protect.
-const OPEN: [&str; 4] =
-    ["/v1/status/leader", "/v1/status/peers", "/v1/catalog/datacenters", "/v1/coordinate/node/"];
+const OPEN: [&str; 5] = [
+    "/v1/status/leader",
+    "/v1/status/peers",
+    "/v1/catalog/datacenters",
+    "/v1/coordinate/node/",
+    "/v1/agent/token/",
+];
 
 fn tells_nothing(reply: &Reply) -> bool {
     let empty = matches!(reply.body.as_str(), "[]" | "{}" | "null" | "")

@@ -3,7 +3,7 @@
 use catalog::{Acl, View};
 use httpapi::{Context, Identity, Server, Settings};
 use model::TextMap;
-use seams::fakes::{FakeAgent, FakeCatalog};
+use seams::fakes::{FakeAgent, FakeCatalog, FakeProcess};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use uuid::Uuid;
 pub struct Face {
     pub server: Server,
     pub catalog: Arc<FakeCatalog>,
+    pub agent: Arc<FakeAgent>,
+    pub process: Arc<FakeProcess>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,7 @@ pub fn start() -> Face {
 pub fn start_with(acl: Acl, change: impl FnOnce(&mut Context)) -> Face {
     let catalog = FakeCatalog::with(View::new(acl), Vec::new());
     let agent = FakeAgent::new("n1", Arc::clone(&catalog));
+    let process = Arc::new(FakeProcess::default());
     let mut context = Context {
         identity: Identity {
             node_name: "n1".into(),
@@ -66,14 +69,15 @@ pub fn start_with(acl: Acl, change: impl FnOnce(&mut Context)) -> Face {
         settings: Settings::default(),
         limits: net::http::Limits::default(),
         datacenters: catalog.datacenters(),
-        registrar: agent,
+        registrar: Arc::<FakeAgent>::clone(&agent),
+        lifecycle: Arc::<FakeProcess>::clone(&process),
         meters: httpapi::Meters::default(),
         metrics: httpapi::Metrics::default(),
     };
     change(&mut context);
     let listener = net::listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let server = httpapi::start(vec![listener], context).expect("started");
-    Face { server, catalog }
+    Face { server, catalog, agent, process }
 }
 
 impl Face {

@@ -17,6 +17,7 @@ macro_rules! dev_and_durable {
 }
 
 mod agent_doors;
+mod agent_operations;
 mod bad_dns;
 mod bad_http;
 mod blocking;

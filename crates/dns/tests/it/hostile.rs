@@ -99,3 +99,46 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn an_unknown_version_of_edns_is_badvers() {
+    let world = world();
+    let mut responder = Responder::new(&world.config, &world.table).expect("a domain");
+    let query = json!({"name": "web.service.consul", "type": "A", "options": {"bufsize": 1232}});
+    let mut asked = packet(&query);
+    let version = asked.len() - 5;
+    asked[version] = 1;
+    let mut out = vec![0; 4096];
+    let Fate::Reply(reply) = responder.round().answer(Channel::Udp, &asked, &mut out) else {
+        panic!("no answer");
+    };
+    let answer = read(&out[..reply.length]);
+    assert_eq!((&answer["rcode"], &answer["edns"]["rcode_high"]), (&json!("NOERROR"), &json!(1)));
+    assert_eq!(answer["answer"], json!([]));
+}
+
+#[test]
+fn names_spelled_out_need_no_pointers() {
+    let config = Config { disable_compression: true, ..Config::default() };
+    let world = World::new(config);
+    world.lines("node n1 10.0.0.1 meta=a:b | web w n1:80 | web v n1:81 address=10.0.0.9");
+    world.lines("consul consul n1:8300 | via a n1:82 address=n1.node.consul");
+    let mut responder = Responder::new(&world.config, &world.table).expect("a domain");
+    for (name, qtype) in [
+        ("web.service.consul", "A"),
+        ("web.service.consul", "SRV"),
+        ("via.service.consul", "A"),
+        ("via.service.consul", "SRV"),
+        ("n1.node.consul", "TXT"),
+        ("1.0.0.10.in-addr.arpa", "PTR"),
+        ("consul", "NS"),
+    ] {
+        let mut out = vec![0; 4096];
+        let asked = packet(&json!({"name": name, "type": qtype, "options": {"bufsize": 4096}}));
+        let Fate::Reply(reply) = responder.round().answer(Channel::Udp, &asked, &mut out) else {
+            panic!("no answer");
+        };
+        // Nothing else of these answers has such a byte.
+        assert!(out[12..reply.length].iter().all(|byte| *byte < 0xC0), "{name} {qtype}");
+    }
+}

@@ -8,4 +8,5 @@ mod hostile;
 mod odd_names;
 mod sockets;
 mod stories;
+mod tcp;
 mod world;

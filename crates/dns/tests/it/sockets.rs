@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(5);
 
 /// A server and the runtime under it.
-struct Running {
+pub struct Running {
     server: Option<Server>,
-    address: SocketAddr,
-    world: World,
+    pub address: SocketAddr,
+    pub world: World,
     runtime: Runtime,
 }
 
@@ -33,7 +33,7 @@ fn runtime() -> Runtime {
         .expect("threads")
 }
 
-fn serve(world: World, readers: Readers) -> Running {
+pub fn serve(world: World, readers: Readers) -> Running {
     let runtime = runtime();
     let server = start(&runtime, "127.0.0.1:0", &world, readers).expect("starts");
     let address = server.addresses()[0];
@@ -52,23 +52,23 @@ fn start(
     dns::start(sockets, &world.config, &world.table, readers, &Meters::default())
 }
 
-fn own(world: &World) -> Readers {
+pub fn own(world: &World) -> Readers {
     let own = Arc::clone(&world.catalog) as Arc<dyn Reader>;
     Readers { own, others: Default::default() }
 }
 
-fn small_world(config: Config) -> World {
+pub fn small_world(config: Config) -> World {
     let world = World::new(config);
     world.lines("node n1 10.0.0.1 | web w n1:80 | consul consul n1:8300");
     world
 }
 
 impl Running {
-    fn server(&self) -> &Server {
+    pub fn server(&self) -> &Server {
         self.server.as_ref().expect("running")
     }
 
-    fn udp(&self, packet: &[u8]) -> Option<Value> {
+    pub fn udp(&self, packet: &[u8]) -> Option<Value> {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(LIMIT)).expect("a limit");
         socket.send_to(packet, self.address).expect("sent");
@@ -78,7 +78,7 @@ impl Running {
         Some(read(&answer[..length]))
     }
 
-    fn connect(&self) -> TcpStream {
+    pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connected");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         stream
@@ -94,7 +94,7 @@ impl Running {
         stream
     }
 
-    fn until(&self, what: &str, holds: impl Fn(&Server) -> bool) {
+    pub fn until(&self, what: &str, holds: impl Fn(&Server) -> bool) {
         let begun = Instant::now();
         while !holds(self.server()) {
             assert!(begun.elapsed() < LIMIT, "{what}: {:?}", self.server().counters());
@@ -103,11 +103,11 @@ impl Running {
     }
 }
 
-fn framed(packet: &[u8]) -> Vec<u8> {
+pub fn framed(packet: &[u8]) -> Vec<u8> {
     [&(packet.len() as u16).to_be_bytes()[..], packet].concat()
 }
 
-fn take(stream: &mut TcpStream) -> Option<Value> {
+pub fn take(stream: &mut TcpStream) -> Option<Value> {
     let mut length = [0; 2];
     stream.read_exact(&mut length).ok()?;
     let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];

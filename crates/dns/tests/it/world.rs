@@ -43,15 +43,25 @@ impl World {
     /// Lines of `node NAME ADDRESS [meta=k:v] [TAG=ADDRESS] [STATUS]`, `gone NODE [ID]` and
     /// `SERVICE ID NODE:PORT [key=value…] [STATUS]`.
     pub fn lines(&self, text: &str) {
-        for line in text.split(['\n', '|']).map(str::trim).filter(|line| !line.is_empty()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            self.write(match words[0] {
-                "node" => node_line(&words[1..]),
-                "gone" => gone_line(&words[1..]),
-                _ => instance_line(&words),
-            });
-        }
+        commands(text).for_each(|commands| self.write(commands));
     }
+
+    /// The same in one write.
+    pub fn lines_at_once(&self, text: &str) {
+        self.write(commands(text).flatten().collect());
+    }
+}
+
+fn commands(text: &str) -> impl Iterator<Item = Vec<Command>> {
+    let lines = text.split(['\n', '|']).map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[0] {
+            "node" => node_line(&words[1..]),
+            "gone" => gone_line(&words[1..]),
+            _ => instance_line(&words),
+        }
+    })
 }
 
 fn node_line(words: &[&str]) -> Vec<Command> {

@@ -289,8 +289,9 @@ impl Checks {
             watched.run = None;
             watched.due = Some(now + interval);
             self.timers.insert((now + interval, id.clone()));
-            let status = watched.counted(status);
-            outputs.push(watched.becomes(id, status, output, now));
+            if let Some(status) = watched.counted(status) {
+                outputs.push(watched.becomes(id, status, output, now));
+            }
         }
         self.start_waiting(&mut outputs);
         outputs
@@ -352,25 +353,19 @@ impl Watched {
         Output::Result { id, status, output }
     }
 
-    /// What a run's status amounts to under the thresholds; below them the old one stays.
-    fn counted(&mut self, status: Status) -> Status {
+    /// What a run's status amounts to under the thresholds; below them nothing changes.
+    fn counted(&mut self, status: Status) -> Option<Status> {
         if matches!(status, Status::Passing | Status::Warning) {
             self.successes = self.successes.saturating_add(1);
             self.failures = 0;
-            if self.successes >= self.spec.success_before_passing {
-                return status;
-            }
-        } else {
-            self.failures = self.failures.saturating_add(1);
-            self.successes = 0;
-            if self.failures >= self.spec.failures_before_critical {
-                return Status::Critical;
-            }
-            if self.failures >= self.spec.failures_before_warning {
-                return Status::Warning;
-            }
+            return (self.successes >= self.spec.success_before_passing).then_some(status);
         }
-        self.status.clone()
+        self.failures = self.failures.saturating_add(1);
+        self.successes = 0;
+        if self.failures >= self.spec.failures_before_critical {
+            return Some(Status::Critical);
+        }
+        (self.failures >= self.spec.failures_before_warning).then_some(Status::Warning)
     }
 
     /// What a TTL check says when nobody reported in time.

@@ -38,6 +38,23 @@ pub struct Config {
     /// entry of the log (4 MiB by default), and what does not never shows in the catalog; less
     /// refuses long meta data and check bodies.
     pub registration_max_size: usize,
+    /// Which scripts are run; none. More lets whoever may register here run programs as this
+    /// agent's user.
+    pub scripts: Scripts,
+    /// Whether what checks say is thrown away; it is kept. Operators then see statuses alone.
+    pub discard_output: bool,
+}
+
+/// Which checks may run programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scripts {
+    /// None.
+    #[default]
+    Off,
+    /// Those of the agent's own files, not those registered through its doors.
+    Local,
+    /// All.
+    On,
 }
 
 impl Config {
@@ -50,6 +67,8 @@ impl Config {
             output_max_size: 4096,
             full_sync_interval: Duration::from_secs(60),
             registration_max_size: 1 << 20,
+            scripts: Scripts::Off,
+            discard_output: false,
         }
     }
 }

@@ -14,6 +14,7 @@
 mod alias;
 mod checks;
 mod counters;
+pub mod guard;
 mod handle;
 mod local;
 mod owner;
@@ -24,5 +25,5 @@ mod time;
 
 pub use checks::{MAX_PROBES, MIN_CRITICAL_LIMIT, MIN_INTERVAL, REAP_PERIOD};
 pub use counters::Counters;
-pub use handle::{Agent, Config, start};
+pub use handle::{Agent, Config, Scripts, start};
 pub use store::StartError;

@@ -3,8 +3,15 @@
 //! To add one: a file beside these and a line in [`PROBES`]. Where a definition names several, the
 //! first of the table counts, as in Consul.
 
+mod dial;
+mod grpc;
+mod h2ping;
 mod http;
+mod script;
+mod tail;
 mod tcp;
+mod tls;
+mod udp;
 
 use model::{CheckDefinition, Status};
 use seams::BoxFuture;
@@ -25,7 +32,8 @@ pub struct Probe {
 }
 
 /// Every kind of check that is run here.
-pub const PROBES: &[Probe] = &[http::PROBE, tcp::PROBE];
+pub const PROBES: &[Probe] =
+    &[http::PROBE, tcp::PROBE, udp::PROBE, grpc::PROBE, script::PROBE, h2ping::PROBE];
 
 /// What one run may use.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +48,9 @@ impl Limits {
     /// Those of a check, given the agent's own limit on output.
     pub fn of(definition: &CheckDefinition, output_max_size: usize) -> Limits {
         let given = usize::try_from(definition.output_max_size).unwrap_or(0);
+        let usual = if is_script(definition) { script::DEFAULT_TIMEOUT } else { DEFAULT_TIMEOUT };
         Limits {
-            timeout: definition.timeout.positive().unwrap_or(DEFAULT_TIMEOUT),
+            timeout: definition.timeout.positive().unwrap_or(usual),
             output: if given == 0 { output_max_size } else { given.min(output_max_size) },
         }
     }
@@ -68,35 +77,23 @@ pub fn find(definition: &CheckDefinition) -> Option<&'static Probe> {
     PROBES.iter().find(|probe| (probe.asked)(definition))
 }
 
+/// Whether a definition has a program run, here or in a container.
+///
+/// Only agents that enable it do that, whatever else the definition names beside.
+pub fn is_script(definition: &CheckDefinition) -> bool {
+    !definition.script_args.is_empty() || !definition.docker_container_id.is_empty()
+}
+
 /// The name of what a definition asks for and this build does not give; `None` if it can be run.
 pub fn unsupported(definition: &CheckDefinition) -> Option<&'static str> {
-    let tls_name = !definition.tls_server_name.is_empty();
     if find(definition).is_some() {
-        return (tls_name && !definition.http.is_empty()).then_some("HTTP with TLSServerName");
+        return None;
     }
     let kinds = [
         (definition.docker_container_id.as_str(), "Docker"),
-        (definition.tcp.as_str(), "TCP with TLS"),
-        (definition.udp.as_str(), "UDP"),
-        (definition.grpc.as_str(), "GRPC"),
-        (definition.h2ping.as_str(), "H2PING"),
         (definition.os_service.as_str(), "OSService"),
-        (definition.script_args.first().map_or("", |arg| arg.as_str()), "script"),
     ];
     kinds.iter().find(|(given, _)| !given.is_empty()).map(|(_, kind)| *kind)
-}
-
-/// What Go's dialer says when it cannot connect; operators search for these words.
-fn dial_error(address: &str, error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-    let why = match error.kind() {
-        ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-        ErrorKind::TimedOut => "i/o timeout".to_owned(),
-        ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
-        ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
-        _ => error.to_string(),
-    };
-    format!("dial tcp {address}: {why}")
 }
 
 #[cfg(test)]

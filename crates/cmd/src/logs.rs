@@ -32,7 +32,7 @@ impl LogLevel {
 
 /// Our own lines at the level asked for; libraries only when something is wrong.
 fn targets(level: Level) -> Targets {
-    let libraries = ["hyper", "hyper_util", "openraft", "raft_log", "reqwest", "rustls"];
+    let libraries = ["h2", "hyper", "hyper_util", "openraft", "raft_log", "rustls"];
     let quiet = libraries.map(|name| (name, level.min(Level::WARN)));
     Targets::new().with_default(level).with_targets(quiet)
 }

@@ -203,8 +203,15 @@ async fn start_cluster(
 }
 
 async fn start_agent(config: &Config, doors: Doors) -> anyhow::Result<agent::Agent> {
-    let settings =
-        agent::Config { data: config.data.clone(), ..agent::Config::new(config.node.name.clone()) };
+    let checks = config.checks;
+    let settings = agent::Config {
+        data: config.data.clone(),
+        check_update_interval: checks.update_interval,
+        output_max_size: checks.output_max_size,
+        scripts: checks.scripts,
+        discard_output: checks.discard_output,
+        ..agent::Config::new(config.node.name.clone())
+    };
     agent::start(settings, doors).await.context("the agent's own registrations")
 }
 

@@ -28,6 +28,10 @@ pub enum RegisterError {
     /// This build runs no checks of this kind.
     #[error("{0} checks are not supported")]
     UnsupportedCheck(&'static str),
+    /// The check runs a program, and this agent runs none that are registered through its doors;
+    /// an operator must enable it.
+    #[error("scripts are disabled on this agent")]
+    ScriptsDisabled,
     /// The registration is larger than the agent takes; make it smaller.
     #[error("registration of {size} bytes is larger than the {limit} bytes that one may have")]
     TooLarge {

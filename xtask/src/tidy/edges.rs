@@ -18,7 +18,7 @@ const RUNTIMES: &[&str] = &[
     "futures-util",
     "hyper",
     "hyper-util",
-    "reqwest",
+    "tokio-rustls",
     "socket2",
     "nix",
     "libc",

@@ -90,7 +90,7 @@ fn no_more_probes_run_at_once_than_are_allowed() {
     assert_eq!(outputs[1..], [run(&last, MAX_PROBES as u64 + 1)]);
 }
 
-/// Feeds one status after the other; `p w c` are results, the same letters what shows.
+/// Feeds one status after the other; `p w c` are results, the same letters what shows, `.` nothing new.
 #[track_caller]
 fn check_thresholds(success: u32, warning: u32, critical: u32, fed: &str, shown: &str) {
     let status = |letter| match letter {
@@ -115,11 +115,13 @@ fn check_thresholds(success: u32, warning: u32, critical: u32, fed: &str, shown:
             [Output::Run { id: id("a"), run }],
             "run {run}"
         );
-        let [Output::Result { status, .. }] = &checks.step(ran("a", run, status(letter)), now)[..]
-        else {
-            panic!("no result of run {run}");
-        };
-        seen.push(status.as_str().chars().next().unwrap());
+        match &checks.step(ran("a", run, status(letter)), now)[..] {
+            [] => seen.push('.'),
+            [Output::Result { status, .. }] => {
+                seen.push(status.as_str().chars().next().unwrap());
+            }
+            other => panic!("run {run} brought {other:?}"),
+        }
     }
     assert_eq!(seen, shown, "{success} {warning} {critical} {fed}");
 }
@@ -127,12 +129,12 @@ fn check_thresholds(success: u32, warning: u32, critical: u32, fed: &str, shown:
 #[test]
 fn results_show_once_there_were_enough_in_a_row() {
     check_thresholds(0, 0, 0, "pwcpc", "pwcpc");
-    check_thresholds(2, 0, 0, "pcppcp", "pccpcc");
-    check_thresholds(0, 0, 3, "pccpccc", "ppppppc");
+    check_thresholds(2, 0, 0, "pcppcp", "pc.pc.");
+    check_thresholds(0, 0, 3, "pccpccc", "p..p..c");
     check_thresholds(0, 1, 3, "pcccp", "pwwcp");
-    check_thresholds(0, 2, 3, "pcccp", "ppwcp");
-    check_thresholds(2, 0, 2, "cppcwcc", "ccppppc");
-    check_thresholds(2, 0, 2, "wcpw", "wwww");
+    check_thresholds(0, 2, 3, "pcccp", "p.wcp");
+    check_thresholds(2, 0, 2, "cppcwcc", "c.p...c");
+    check_thresholds(2, 0, 2, "wcpw", "w..w");
 }
 
 #[test]

@@ -131,12 +131,13 @@ fn a_check_moves_with_the_instance_it_names_last() {
 #[test]
 fn what_is_not_there_or_cannot_be_done_is_refused_and_changes_nothing() {
     let before = local(vec![register("web", vec![ttl("t"), http("h")])]);
-    let script = CheckDefinition {
+    let docker = CheckDefinition {
         script_args: vec!["true".into()],
+        docker_container_id: "c".into(),
         interval: Nanos::seconds(1),
         ..CheckDefinition::default()
     };
-    let script = Check { definition: Some(Box::new(script)), ..ttl("s") };
+    let docker = Check { definition: Some(Box::new(docker)), ..ttl("s") };
     let unknown = |id: &str| RegisterError::UnknownInstance(id.to_owned());
     let rows = [
         (Operation::Deregister("nope".into()), unknown("nope")),
@@ -148,7 +149,7 @@ fn what_is_not_there_or_cannot_be_done_is_refused_and_changes_nothing() {
         (Operation::DeregisterCheck("web".into()), RegisterError::UnknownCheck("web".to_owned())),
         (report("nope", Status::Passing, "", 1), RegisterError::UnknownCheck("nope".to_owned())),
         (report("h", Status::Passing, "", 1), RegisterError::NotTtl("h".to_owned())),
-        (register("web", vec![script]), RegisterError::UnsupportedCheck("script")),
+        (register("web", vec![docker]), RegisterError::UnsupportedCheck("Docker")),
     ];
     for (operation, refusal) in rows {
         let mut local = before.clone();

@@ -3,7 +3,9 @@
 use super::{Owner, Reply, Rewrite, Storing, answer};
 use crate::checks::{Input, Kind};
 use crate::counters::count;
+use crate::handle::Scripts;
 use crate::local::{Operation, Touched};
+use crate::probe;
 use crate::store::{self, Done, Loss};
 use crate::time::WallTime;
 use model::{Author, Folded};
@@ -21,7 +23,8 @@ impl Owner {
         if let Some(why) = &self.broken {
             return answer(reply, Err(RegisterError::Store(why.clone())));
         }
-        if let Err(refusal) = self.local.admits(&operation) {
+        let permitted = self.permits(&operation).and_then(|()| self.local.admits(&operation));
+        if let Err(refusal) = permitted {
             return answer(reply, Err(refusal));
         }
         // Only here, not where the store is read again: what was acknowledged under a higher limit
@@ -34,6 +37,21 @@ impl Owner {
         self.tickets += 1;
         self.store.append(payload, self.tickets);
         self.storing.push_back(Storing { ticket: self.tickets, operation, author, reply });
+    }
+
+    /// Scripts are refused here and not where the store is read again: one that was taken while
+    /// they were enabled is kept, and says on its check why it is not run.
+    fn permits(&self, operation: &Operation) -> Result<(), RegisterError> {
+        let checks = match operation {
+            Operation::Register(registration, _) => registration.checks.as_slice(),
+            Operation::RegisterCheck(check) => std::slice::from_ref(&**check),
+            _ => &[],
+        };
+        let mut definitions = checks.iter().filter_map(|check| check.definition.as_deref());
+        if self.config.scripts != Scripts::On && definitions.any(probe::is_script) {
+            return Err(RegisterError::ScriptsDisabled);
+        }
+        Ok(())
     }
 
     /// Applies what the store has.

@@ -3,6 +3,7 @@
 use super::{Owner, Reply, Task, answer};
 use crate::checks::{Input, Kind, Output, cut_output};
 use crate::counters::count;
+use crate::handle::Scripts;
 use crate::local::{Observed, Operation, Touched, TtlState};
 use crate::probe::{self, Limits, Observation};
 use crate::time::WallTime;
@@ -13,6 +14,10 @@ use tracing::{debug, info, warn};
 
 /// Reports on TTL checks are stored together, so long after the first.
 const REPORT_DELAY: Duration = Duration::from_millis(200);
+
+/// What a script check says that was taken while scripts were enabled.
+const SCRIPTS_OFF: &str = "Scripts are disabled on this agent; to enable, configure \
+                           'enable_script_checks' or 'enable_local_script_checks' to true";
 
 impl Owner {
     /// Takes a report on a TTL check; it counts at once and is stored a little later.
@@ -83,6 +88,7 @@ impl Owner {
         output: String,
         expires: Option<WallTime>,
     ) -> Option<u64> {
+        let output = if self.config.discard_output { String::new() } else { output };
         let observed = self.local.observe(id, status, output.into(), expires);
         self.publish.send_replace(self.local.clone());
         if observed != Observed::Nothing {
@@ -113,6 +119,9 @@ impl Owner {
         let Some((probe, definition)) = found else {
             return self.probed(id, run, Observation::critical("the check cannot be run"));
         };
+        if self.config.scripts == Scripts::Off && probe::is_script(&definition) {
+            return self.probed(id, run, Observation::critical(SCRIPTS_OFF));
+        }
         count(&self.meters.check_runs);
         debug!(check = %id, kind = probe.name, "check run");
         let limits = Limits::of(&definition, self.config.output_max_size);

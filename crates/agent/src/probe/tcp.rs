@@ -1,45 +1,36 @@
-//! TCP: a connection that opens is a healthy one.
+//! TCP: a connection that opens is a healthy one; with `TCPUseTLS` its handshake counts too.
 
-use super::{Limits, Observation, Probe, dial_error};
+use super::tls::{self, Inside};
+use super::{Limits, Observation, Probe, dial};
 use model::{CheckDefinition, Status};
 use seams::BoxFuture;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
 
 /// The TCP probe.
-pub const PROBE: Probe = Probe {
-    name: "tcp",
-    // Opening TLS on the connection comes with the other kinds.
-    asked: |definition| !definition.tcp.is_empty() && !definition.tcp_use_tls,
-    run,
-};
+pub const PROBE: Probe = Probe { name: "tcp", asked: |definition| !definition.tcp.is_empty(), run };
 
 fn run(definition: Arc<CheckDefinition>, limits: Limits) -> BoxFuture<'static, Observation> {
     Box::pin(async move {
+        let deadline = Instant::now() + limits.timeout;
         let target = definition.tcp.as_str();
-        match tokio::time::timeout(limits.timeout, connect(target)).await {
-            Ok(Ok(())) => Observation {
+        match connect(&definition, deadline).await {
+            Ok(what) => Observation {
                 status: Status::Passing,
-                output: format!("TCP connect {target}: Success"),
+                output: format!("{what} connect {target}: Success"),
             },
-            Ok(Err(error)) => Observation::critical(dial_error(target, &error)),
-            Err(_) => Observation::critical(format!("dial tcp {target}: i/o timeout")),
+            Err(why) => Observation::critical(why),
         }
     })
 }
 
-/// Tries each address of a name, IPv4 first.
-async fn connect(target: &str) -> io::Result<()> {
-    let mut addresses: Vec<SocketAddr> = lookup_host(target).await?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no such host");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(_) => return Ok(()),
-            Err(error) => last = error,
-        }
+async fn connect(definition: &CheckDefinition, deadline: Instant) -> Result<&'static str, String> {
+    let target = definition.tcp.as_str();
+    let stream = dial::tcp(target, deadline).await?;
+    if !definition.tcp_use_tls {
+        return Ok("TCP");
     }
-    Err(last)
+    let host = dial::split(target).map_or(target, |(host, _)| host);
+    let opened = timeout_at(deadline, tls::open(definition, stream, host, Inside::Anything)).await;
+    opened.unwrap_or_else(|_| Err(format!("dial tcp {target}: i/o timeout"))).map(|_| "TCP+TLS")
 }

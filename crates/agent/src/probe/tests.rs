@@ -68,9 +68,12 @@ async fn the_request_is_as_the_check_says() {
     observe(http(&url)).await;
     let asked = questions.recv().await.unwrap();
     assert!(asked.starts_with("GET /p?q=1 HTTP/1.1\r\n"), "{asked}");
-    for header in
-        ["user-agent: Consul Health Check\r\n", "accept: text/plain, text/*, */*\r\n", &address]
-    {
+    for header in [
+        "User-Agent: Consul Health Check\r\n",
+        "Accept: text/plain, text/*, */*\r\n",
+        "Connection: close\r\n",
+        &format!("Host: {address}\r\n"),
+    ] {
         assert!(asked.contains(header), "{header} in {asked}");
     }
     let definition = CheckDefinition {
@@ -91,7 +94,7 @@ async fn the_request_is_as_the_check_says() {
         asked.starts_with("POST /p?q=1 HTTP/1.1\r\n") && asked.ends_with("\r\n\r\nb"),
         "{asked}"
     );
-    for header in ["host: other\r\n", "x-a: 1\r\n", "x-a: 2\r\n", "user-agent: mine\r\n"] {
+    for header in ["Host: other\r\n", "X-A: 1\r\n", "X-A: 2\r\n", "User-Agent: mine\r\n"] {
         assert_eq!(asked.matches(header).count(), 1, "{header} in {asked}");
     }
 }
@@ -110,11 +113,72 @@ async fn redirects_are_followed_unless_they_are_not_to_be() {
 }
 
 #[tokio::test]
-async fn no_more_of_a_body_is_read_than_is_kept() {
-    let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(100_000));
-    let (address, _questions) = server(endless).await;
-    let definition = CheckDefinition { output_max_size: 10, ..http(&format!("http://{address}/")) };
-    let output = format!("HTTP GET http://{address}/: 200 OK Output: xxxxxxxxxx");
+async fn ten_requests_are_made_and_then_it_is_a_loop() {
+    let (address, mut questions) = server(answer("302 Found", "Location: /again\r\n", "")).await;
+    let observation = observe(http(&format!("http://{address}/"))).await;
+    let output = "Get \"/again\": stopped after 10 redirects";
+    assert_observed(&observation, Status::Critical, output);
+    let mut asked = 0;
+    while questions.try_recv().is_ok() {
+        asked += 1;
+    }
+    assert_eq!(asked, 10);
+}
+
+#[tokio::test]
+async fn a_redirect_turns_a_post_into_a_get_or_repeats_it() {
+    for (code, verb, body) in [("302 Found", "GET", ""), ("307 Temporary Redirect", "POST", "b")] {
+        let (target, mut questions) = server(answer("200 OK", "", "there")).await;
+        let port = target.rsplit_once(':').unwrap().1;
+        let location = format!("Location: http://localhost:{port}/x\r\n");
+        let (address, _more) = server(answer(code, &location, "")).await;
+        let definition = CheckDefinition {
+            method: "POST".into(),
+            body: "b".into(),
+            header: [
+                ("Host".into(), vec!["named".into()]),
+                ("Authorization".into(), vec!["secret".into()]),
+                ("X-A".into(), vec!["1".into()]),
+            ]
+            .into(),
+            ..http(&format!("http://{address}/"))
+        };
+        let observation = observe(definition).await;
+        assert_eq!(observation.status, Status::Passing, "{observation:?}");
+        let asked = questions.recv().await.unwrap();
+        let begins = format!("{verb} /x HTTP/1.1\r\n");
+        assert!(
+            asked.starts_with(&begins) && asked.ends_with(&format!("\r\n\r\n{body}")),
+            "{asked}"
+        );
+        assert!(asked.contains(&format!("Host: localhost:{port}\r\n")), "{asked}");
+        assert!(asked.contains("X-A: 1\r\n") && !asked.contains("secret"), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_long_body_the_last_bytes_are_shown() {
+    let (address, _questions) = server(answer("200 Fine", "", "0123456789abcdef")).await;
+    let definition = CheckDefinition { output_max_size: 6, ..http(&format!("http://{address}/")) };
+    let output = format!("HTTP GET http://{address}/: 200 Fine Output: abcdef");
+    assert_observed(&observe(definition).await, Status::Passing, &output);
+}
+
+#[tokio::test]
+async fn an_endless_body_is_read_to_a_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+    });
+    // Would it not stop, this test would not either.
+    let timeout = model::Nanos::seconds(3600);
+    let url = format!("http://{address}/");
+    let definition = CheckDefinition { output_max_size: 10, timeout, ..http(&url) };
+    let output = format!("HTTP GET {url}: 200 OK Output: xxxxxxxxxx");
     assert_observed(&observe(definition).await, Status::Passing, &output);
 }
 
@@ -141,6 +205,57 @@ async fn an_open_port_passes() {
     let definition = CheckDefinition { tcp: address.as_str().into(), ..CheckDefinition::default() };
     let output = format!("TCP connect {address}: Success");
     assert_observed(&observe(definition).await, Status::Passing, &output);
+}
+
+#[tokio::test]
+async fn tls_is_verified_unless_it_is_not_to_be_and_names_the_server() {
+    let page = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    let (port, mut names) = tls::tests::server(page).await;
+    let unknown =
+        "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    let https = http(&format!("https://localhost:{port}/"));
+    let tcp = CheckDefinition {
+        tcp: format!("localhost:{port}").into(),
+        tcp_use_tls: true,
+        ..CheckDefinition::default()
+    };
+    let output = format!("Get \"https://localhost:{port}/\": {unknown}");
+    assert_observed(&observe(https.clone()).await, Status::Critical, &output);
+    assert_observed(&observe(tcp.clone()).await, Status::Critical, unknown);
+
+    let blind =
+        |given: &CheckDefinition| CheckDefinition { tls_skip_verify: true, ..given.clone() };
+    let output = format!("HTTP GET https://localhost:{port}/: 200 OK Output: ok");
+    assert_observed(&observe(blind(&https)).await, Status::Passing, &output);
+    assert_eq!(names.recv().await.unwrap().as_deref(), Some("localhost"));
+    let output = format!("TCP+TLS connect localhost:{port}: Success");
+    assert_observed(&observe(blind(&tcp)).await, Status::Passing, &output);
+    assert_eq!(names.recv().await.unwrap().as_deref(), Some("localhost"));
+
+    for definition in [blind(&https), blind(&tcp)] {
+        let named = CheckDefinition { tls_server_name: "inner.example".into(), ..definition };
+        assert_eq!(observe(named).await.status, Status::Passing);
+        assert_eq!(names.recv().await.unwrap().as_deref(), Some("inner.example"));
+    }
+}
+
+#[tokio::test]
+async fn silence_over_udp_is_health_and_a_refusal_is_not() {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let udp = |timeout| CheckDefinition {
+        udp: address.as_str().into(),
+        timeout: model::Nanos(timeout),
+        ..CheckDefinition::default()
+    };
+    let output = format!("UDP connect {address}: Success");
+    assert_observed(&observe(udp(50_000_000)).await, Status::Passing, &output);
+    drop(socket);
+    let observation = observe(udp(60_000_000_000)).await;
+    assert_eq!(observation.status, Status::Critical);
+    let said = &observation.output;
+    let refused = format!("->{address}: read: connection refused");
+    assert!(said.starts_with("read udp 127.0.0.1:") && said.ends_with(&refused), "{said}");
 }
 
 #[tokio::test]
@@ -180,12 +295,81 @@ async fn nonsense_is_critical() {
         http("nothing"),
         CheckDefinition { method: "A B".into(), ..http("http://127.0.0.1:1/") },
         CheckDefinition { tcp: "no-port".into(), ..CheckDefinition::default() },
+        CheckDefinition { tcp: "127.0.0.1:70000".into(), ..CheckDefinition::default() },
+        http("ftp://x/"),
+        CheckDefinition {
+            header: [("X-A".into(), vec!["a\nb".into()])].into(),
+            ..http("http://127.0.0.1:1/")
+        },
     ];
-    for definition in odd {
-        let observation = observe(definition).await;
-        assert_eq!(observation.status, Status::Critical);
-        assert!(!observation.output.is_empty());
+    let texts = [
+        "parse \"::bad\": missing protocol scheme",
+        "Get \"nothing\": unsupported protocol scheme \"\"",
+        "net/http: invalid method \"A B\"",
+        "dial tcp: address no-port: missing port in address",
+        "dial tcp: lookup tcp/70000: unknown port",
+        "Get \"ftp://x/\": unsupported protocol scheme \"ftp\"",
+        "Get \"http://127.0.0.1:1/\": net/http: invalid header field value for \"X-A\"",
+    ];
+    for (definition, text) in odd.into_iter().zip(texts) {
+        assert_observed(&observe(definition).await, Status::Critical, text);
     }
+}
+
+/// A server of HTTP/2 that answers one call with a status of `grpc.health.v1`.
+async fn health_server(status: u8, trailer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut connection) = h2::server::handshake(stream).await else { continue };
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+                let mut body = respond.send_response(::http::Response::new(()), false).unwrap();
+                body.send_data(vec![0, 0, 0, 0, 2, 8, status].into(), false).unwrap();
+                let trailers = [("grpc-status", trailer)].map(|(name, value)| {
+                    (name.parse::<::http::HeaderName>().unwrap(), value.parse().unwrap())
+                });
+                body.send_trailers(trailers.into_iter().collect()).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_grpc_server_says_itself_how_it_is() {
+    let grpc = |target: String| CheckDefinition { grpc: target.into(), ..Default::default() };
+    let address = health_server(1, "0").await;
+    let output = format!("gRPC check {address}/web: success");
+    assert_observed(&observe(grpc(format!("{address}/web"))).await, Status::Passing, &output);
+    let address = health_server(2, "0").await;
+    let output = format!("gRPC {address} serving status: NOT_SERVING");
+    assert_observed(&observe(grpc(address)).await, Status::Critical, &output);
+    let address = health_server(1, "12").await;
+    let output = "rpc error: code = Unimplemented desc = ";
+    assert_observed(&observe(grpc(address)).await, Status::Critical, output);
+    let address = dead().await;
+    let output = format!(
+        "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while \
+         dialing: dial tcp {address}: connect: connection refused\""
+    );
+    assert_observed(&observe(grpc(address)).await, Status::Critical, &output);
+}
+
+#[tokio::test]
+async fn a_ping_of_http2_is_answered_or_not() {
+    let h2ping = |target: &str| CheckDefinition { h2ping: target.into(), ..Default::default() };
+    let address = health_server(1, "0").await;
+    assert_observed(&observe(h2ping(&address)).await, Status::Passing, "HTTP2 ping was successful");
+    let address = dead().await;
+    let output =
+        format!("Failed to dial to {address}: dial tcp {address}: connect: connection refused");
+    assert_observed(&observe(h2ping(&address)).await, Status::Critical, &output);
+    let (address, _questions) = server(answer("400 Bad Request", "", "")).await;
+    let observation = observe(h2ping(&address)).await;
+    assert_eq!(observation.status, Status::Critical);
+    assert!(observation.output.starts_with("HTTP2 ping failed: "), "{observation:?}");
 }
 
 #[test]
@@ -196,20 +380,14 @@ fn what_cannot_be_run_is_named() {
         (CheckDefinition { tcp: "x:1".into(), ..none.clone() }, None),
         (none.clone(), None),
         (CheckDefinition { tcp: "x:1".into(), ..http("http://x/") }, None),
-        (
-            CheckDefinition { tls_server_name: "y".into(), ..http("https://x/") },
-            Some("HTTP with TLSServerName"),
-        ),
-        (
-            CheckDefinition { tcp: "x:1".into(), tcp_use_tls: true, ..none.clone() },
-            Some("TCP with TLS"),
-        ),
-        (CheckDefinition { udp: "x:1".into(), ..none.clone() }, Some("UDP")),
-        (CheckDefinition { grpc: "x:1".into(), ..none.clone() }, Some("GRPC")),
-        (CheckDefinition { h2ping: "x:1".into(), ..none.clone() }, Some("H2PING")),
+        (CheckDefinition { tls_server_name: "y".into(), ..http("https://x/") }, None),
+        (CheckDefinition { tcp: "x:1".into(), tcp_use_tls: true, ..none.clone() }, None),
+        (CheckDefinition { udp: "x:1".into(), ..none.clone() }, None),
+        (CheckDefinition { grpc: "x:1".into(), ..none.clone() }, None),
+        (CheckDefinition { h2ping: "x:1".into(), ..none.clone() }, None),
         (CheckDefinition { os_service: "x".into(), ..none.clone() }, Some("OSService")),
         (CheckDefinition { alias_service: "x".into(), ..none.clone() }, None),
-        (CheckDefinition { script_args: vec!["x".into()], ..none.clone() }, Some("script")),
+        (CheckDefinition { script_args: vec!["x".into()], ..none.clone() }, None),
         (
             CheckDefinition {
                 docker_container_id: "x".into(),

@@ -44,6 +44,16 @@ pub struct AgentFlags {
     /// trace, debug, info, warn or err
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Run scripts as checks, also those registered over HTTP: whoever may register can then run
+    /// programs here
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
+    enable_script_checks: Option<bool>,
+    /// Run scripts as checks, of configuration files only
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
+    enable_local_script_checks: Option<bool>,
+    /// The most bytes kept of what a check says; 4096
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    check_output_max_size: Option<i64>,
     /// Where HTTP is answered; 0 for any free port, -1 for none
     #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
     http_port: Option<i64>,
@@ -91,6 +101,9 @@ impl AgentFlags {
             client_addr: self.client,
             datacenter: self.datacenter,
             log_level: self.log_level,
+            enable_script_checks: self.enable_script_checks,
+            enable_local_script_checks: self.enable_local_script_checks,
+            check_output_max_size: self.check_output_max_size,
             ports,
             ..Raw::default()
         }

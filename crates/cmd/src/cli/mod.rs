@@ -41,6 +41,10 @@ enum Command {
 /// Runs what the words say.
 pub fn run(words: Vec<OsString>) -> ExitCode {
     let invoked_as = invoked_as(&words);
+    // Not a command of people: the agent starts itself so, and the words after it are a script's.
+    if words.get(1).is_some_and(|word| word == ::agent::guard::WORD) {
+        return guard(&words[2..]);
+    }
     let words = match Words::try_parse_from(two_dashes(words)) {
         Ok(words) => words,
         Err(error) => return explain(&error),
@@ -57,6 +61,16 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("==> {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn guard(script: &[OsString]) -> ExitCode {
+    match ::agent::guard::run(script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("==> {error}");
             ExitCode::FAILURE
         }
     }

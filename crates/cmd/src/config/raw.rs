@@ -13,13 +13,18 @@ pub struct Raw {
     pub bind_addr: Option<String>,
     pub bootstrap: Option<bool>,
     pub bootstrap_expect: Option<i64>,
+    pub check_output_max_size: Option<i64>,
+    pub check_update_interval: Option<String>,
     pub client_addr: Option<String>,
     pub data_dir: Option<PathBuf>,
     pub datacenter: Option<String>,
     pub disable_update_check: Option<bool>,
+    pub discard_check_output: Option<bool>,
     pub disk_reserve_bytes: Option<u64>,
     pub dns_config: RawDns,
     pub domain: Option<String>,
+    pub enable_local_script_checks: Option<bool>,
+    pub enable_script_checks: Option<bool>,
     pub http_config: RawHttp,
     pub limits: RawLimits,
     pub log_level: Option<String>,
@@ -121,12 +126,17 @@ impl Raw {
         take(&mut self.bind_addr, over.bind_addr);
         take(&mut self.bootstrap, over.bootstrap);
         take(&mut self.bootstrap_expect, over.bootstrap_expect);
+        take(&mut self.check_output_max_size, over.check_output_max_size);
+        take(&mut self.check_update_interval, over.check_update_interval);
         take(&mut self.client_addr, over.client_addr);
         take(&mut self.data_dir, over.data_dir);
         take(&mut self.datacenter, over.datacenter);
         take(&mut self.disable_update_check, over.disable_update_check);
+        take(&mut self.discard_check_output, over.discard_check_output);
         take(&mut self.disk_reserve_bytes, over.disk_reserve_bytes);
         take(&mut self.domain, over.domain);
+        take(&mut self.enable_local_script_checks, over.enable_local_script_checks);
+        take(&mut self.enable_script_checks, over.enable_script_checks);
         take(&mut self.log_level, over.log_level);
         take(&mut self.node_id, over.node_id);
         take_all(&mut self.node_meta, over.node_meta);

@@ -44,10 +44,25 @@ pub struct Config {
     pub http_max_conns_per_client: usize,
     /// Free disk below which writes are refused, in bytes.
     pub disk_reserve_bytes: u64,
+    /// How checks are run.
+    pub checks: Checks,
     /// Ports.
     pub ports: Ports,
     /// The DNS face.
     pub dns: dns::Config,
+}
+
+/// How checks are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checks {
+    /// The most bytes kept of what one says.
+    pub output_max_size: usize,
+    /// After how long the catalog hears that only the output changed.
+    pub update_interval: Duration,
+    /// Whether output is thrown away.
+    pub discard_output: bool,
+    /// Which scripts are run.
+    pub scripts: agent::Scripts,
 }
 
 /// Ports; `None` is off, 0 any free one.
@@ -76,6 +91,11 @@ const HTTP_MAX_CONNS_PER_CLIENT: i64 = 200;
 /// What stays free on the disk of the data directory.
 const DISK_RESERVE_BYTES: u64 = 64 << 20;
 
+/// Consul's limit on what a check says.
+const CHECK_OUTPUT_MAX_SIZE: i64 = 4096;
+/// After how long Consul tells the catalog of new output.
+const CHECK_UPDATE_INTERVAL: Nanos = Nanos::seconds(300);
+
 /// Checks what was typed and fills in what was not.
 pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     check_role(&raw, dev)?;
@@ -98,6 +118,7 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     ip_list("client_addr", client)?;
     let ports = ports(&raw)?;
     let dns = dns_config(&raw, &datacenter)?;
+    let checks = checks(&raw)?;
     let kv_max_value_size = positive(
         "limits.kv_max_value_size",
         raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
@@ -128,8 +149,34 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
             raw.limits.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
         )?,
         disk_reserve_bytes: raw.disk_reserve_bytes.unwrap_or(DISK_RESERVE_BYTES),
+        checks,
         ports,
         dns,
+    })
+}
+
+/// Source: Consul, "check_output_max_size" and the keys beside it.
+fn checks(raw: &Raw) -> anyhow::Result<Checks> {
+    let output = raw.check_output_max_size.unwrap_or(CHECK_OUTPUT_MAX_SIZE);
+    let output = usize::try_from(output).ok().filter(|output| *output > 0);
+    let output = output.context(
+        "check_output_max_size must be positive, to discard check output use the \
+         discard_check_output flag",
+    )?;
+    let interval = raw.check_update_interval.as_deref().map(duration).transpose();
+    let interval = interval.context("check_update_interval")?.unwrap_or(CHECK_UPDATE_INTERVAL);
+    let on = |given: Option<bool>| given == Some(true);
+    Ok(Checks {
+        output_max_size: output,
+        update_interval: interval.positive().unwrap_or_default(),
+        discard_output: on(raw.discard_check_output),
+        scripts: if on(raw.enable_script_checks) {
+            agent::Scripts::On
+        } else if on(raw.enable_local_script_checks) {
+            agent::Scripts::Local
+        } else {
+            agent::Scripts::Off
+        },
     })
 }
 

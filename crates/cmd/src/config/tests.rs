@@ -26,6 +26,28 @@ fn refuse(text: &str, reason: &str) {
 }
 
 #[test]
+fn how_checks_are_run_arrives() {
+    use agent::Scripts;
+    let scripts = |text, expected| check(text, |c| c.checks.scripts, expected);
+    scripts("{}", Scripts::Off);
+    scripts(r#"{"enable_script_checks": false}"#, Scripts::Off);
+    scripts(r#"{"enable_script_checks": true}"#, Scripts::On);
+    scripts(r#"{"enable_local_script_checks": true}"#, Scripts::Local);
+    scripts(r#"{"enable_local_script_checks": false, "enable_script_checks": true}"#, Scripts::On);
+    check("{}", |c| (c.checks.output_max_size, c.checks.update_interval.as_secs()), (4096, 300));
+    check(r#"{"check_output_max_size": 7}"#, |c| c.checks.output_max_size, 7);
+    check(r#"{"check_update_interval": "0s"}"#, |c| c.checks.update_interval.as_secs(), 0);
+    check(r#"{"check_update_interval": "90s"}"#, |c| c.checks.update_interval.as_secs(), 90);
+    check(r#"{"discard_check_output": true}"#, |c| c.checks.discard_output, true);
+    refuse(
+        r#"{"check_output_max_size": 0}"#,
+        "check_output_max_size must be positive, to discard check output use the \
+         discard_check_output flag",
+    );
+    refuse(r#"{"check_update_interval": "soon"}"#, "check_update_interval");
+}
+
+#[test]
 fn what_is_applied_arrives() {
     check(r#"{"datacenter": "DC-1"}"#, |c| c.datacenter.clone(), "dc-1".to_owned());
     check(r#"{"node_name": "n1"}"#, |c| c.node.name.as_str().to_owned(), "n1".to_owned());

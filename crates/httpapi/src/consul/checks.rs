@@ -40,9 +40,13 @@ impl Definition {
     /// Reads a definition.
     pub fn read(json: &Json, given: Given, place: &Place) -> Result<Definition, Problem> {
         let mut definition = Definition::default();
+        let mut says_tls = false;
         members(json, whole(given), true, &mut |key, value| {
+            says_tls |= matches!(key, "h2pingusetls" | "h2ping_use_tls");
             definition.member(key, value, given, place)
         })?;
+        // The one kind for which TLS is the default.
+        definition.run.h2ping_use_tls |= !definition.run.h2ping.is_empty() && !says_tls;
         Ok(definition)
     }
 
@@ -305,6 +309,21 @@ mod tests {
             Err(other) => panic!("{other:?}"),
         };
         assert_eq!(said, expected, "{body}");
+    }
+
+    #[test]
+    fn a_ping_of_http2_goes_over_tls_unless_it_says_otherwise() {
+        for (body, tls) in [
+            (r#"{"H2PING":"a:1"}"#, true),
+            (r#"{"H2PingUseTLS":false,"H2PING":"a:1"}"#, false),
+            (r#"{"h2ping":"a:1","h2ping_use_tls":false}"#, false),
+            (r#"{"TCP":"a:1"}"#, false),
+        ] {
+            let json = lang::json::parse(body.as_bytes()).unwrap();
+            let place = Place::root("").inside("Alias", "");
+            let read = Definition::read(&json, Given::Alone, &place).unwrap();
+            assert_eq!(read.run.h2ping_use_tls, tls, "{body}");
+        }
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn register_error(error: &RegisterError) -> (StatusCode, String) {
         RegisterError::NotTtl(id) => {
             (FAILED, format!("CheckID {} does not have associated TTL", quote(id)))
         }
-        RegisterError::UnsupportedCheck("script" | "Docker") => (
+        RegisterError::ScriptsDisabled => (
             FAILED,
             "Scripts are disabled on this agent from remote calls; to enable, configure \
              'enable_script_checks' to true"
@@ -302,6 +302,13 @@ mod tests {
             413,
             "registration of 9 bytes is larger than the 8 bytes that one may have",
         );
+        check(
+            RegisterError::ScriptsDisabled,
+            500,
+            "Scripts are disabled on this agent from remote calls; to enable, configure \
+             'enable_script_checks' to true",
+        );
+        check(RegisterError::UnsupportedCheck("OSService"), 500, "not implemented");
         check(RegisterError::NotTtl("x".into()), 500, "CheckID \"x\" does not have associated TTL");
     }
 }

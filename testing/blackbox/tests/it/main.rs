@@ -16,6 +16,7 @@ macro_rules! dev_and_durable {
     };
 }
 
+mod agent_checks;
 mod agent_doors;
 mod agent_operations;
 mod bad_dns;

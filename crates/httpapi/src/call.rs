@@ -6,10 +6,11 @@ use crate::context::Context;
 use crate::target::Query;
 use bytes::Bytes;
 use catalog::{Authorizer, Command, Outcome, Reply, Token};
+use lang::filter::Filter;
 use lang::json::Json;
 use model::{Author, Door, Owner, Text};
 use seams::{Doors, Proposal};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// A request whose route is known.
@@ -24,6 +25,8 @@ pub struct Call {
     pub request: net::http::Request,
     /// The query string.
     pub query: Query,
+    /// Its filter expression, once a read has compiled it; within, `None` if it has none.
+    pub filter: OnceLock<Option<Filter>>,
     /// What follows the route's prefix, decoded; empty for routes without.
     pub rest: Vec<u8>,
     /// The secret sent along.

@@ -16,7 +16,7 @@ use http::{Method, StatusCode};
 use net::http::{Request, Response, Service};
 use seams::BoxFuture;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -87,7 +87,8 @@ async fn serve(
             let token = params::token(&query, &headers);
             let id = id.clone();
             let aside = Arc::clone(&aside);
-            let call = Call { context, aside, ending, request, query, rest, token, id };
+            let filter = OnceLock::new();
+            let call = Call { context, aside, ending, request, query, filter, rest, token, id };
             let answer = knock(door, call).await.with(POLICY, ALLOW_ALL);
             let status = answer.status.as_u16();
             meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);

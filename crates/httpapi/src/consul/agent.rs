@@ -4,8 +4,8 @@
 
 use super::checks::{Definition, Given};
 use super::error::Problem;
+use super::filter::{self, CheckRow, InstanceRow};
 use super::json::{Place, members};
-use super::params;
 use super::services::agent_service;
 use super::shapes::{AgentService, CheckShape};
 use crate::answer::Answer;
@@ -158,13 +158,14 @@ pub async fn update(mut call: Call) -> Result<Answer, Problem> {
 
 /// `GET services`: what is registered here, by id.
 pub async fn services(call: Call) -> Result<Answer, Problem> {
-    params::no_filter(&call.query)?;
+    let filter = filter::of(&call, &filter::INSTANCE)?;
     let authorizer = call.authorizer();
     let instances = call.context.registrar.instances();
     let datacenter = &call.context.identity.datacenter;
     let shown: BTreeMap<&str, AgentService<'_>> = instances
         .iter()
         .filter(|instance| authorizer.service_read(instance.service.as_str()))
+        .filter(|instance| filter::keeps(filter, &InstanceRow::new(instance)))
         .map(|is| (is.id.as_str(), AgentService { instance: is, datacenter, hash: None }))
         .collect();
     Ok(Answer::json(&shown))
@@ -172,7 +173,6 @@ pub async fn services(call: Call) -> Result<Answer, Problem> {
 
 /// `GET checks`: the checks registered here, by id.
 pub async fn checks(call: Call) -> Result<Answer, Problem> {
-    params::no_filter(&call.query)?;
     let authorizer = call.authorizer();
     let node = call.context.identity.node_name.as_str();
     let checks = call.context.registrar.checks();
@@ -180,9 +180,11 @@ pub async fn checks(call: Call) -> Result<Answer, Problem> {
         "" => authorizer.node_read(node),
         service => authorizer.service_read(service),
     };
+    let filter = filter::of_first_row(&call, &filter::CHECK, checks.iter().any(|is| seen(&is)))?;
     let shown: BTreeMap<&str, CheckShape<'_>> = checks
         .iter()
         .filter(seen)
+        .filter(|check| filter::keeps(filter, &CheckRow(check)))
         .map(|check| (check.id.as_str(), CheckShape { check, indexes: (0, 0), definition: false }))
         .collect();
     Ok(Answer::json(&shown))

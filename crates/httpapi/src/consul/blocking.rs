@@ -109,11 +109,11 @@ pub async fn answer(call: &Call, door: &ReadDoor) -> Answer {
     let asked = Asked { call, door, options: &options };
     let doors = match call.doors() {
         Ok(doors) => doors,
-        Err(problem) => return asked.failed(&problem, None),
+        Err(problem) => return asked.failed(&problem),
     };
     match asked.wait(&*doors.reader).await {
         Ok(found) => asked.found(found, &*doors.reader),
-        Err(problem) => asked.failed(&problem, Some(&*doors.reader)),
+        Err(problem) => asked.failed(&problem),
     }
 }
 
@@ -276,12 +276,12 @@ impl Asked<'_> {
         answer
     }
 
-    /// An error; most reads tell of an index even then, since clients look for one.
-    fn failed(&self, problem: &Problem, reader: Option<&dyn Reader>) -> Answer {
+    /// An error; most reads tell of an index even then, since clients look for one, and of no leader.
+    fn failed(&self, problem: &Problem) -> Answer {
         let tells = !matches!(self.door.family, Family::Streamed | Family::Kv);
         match problem {
             Problem::Bad(_) => problem.answer(),
-            _ if tells => self.with_meta(problem.answer(), Index(1), reader),
+            _ if tells => self.with_meta(problem.answer(), Index(1), None),
             _ => problem.answer(),
         }
     }

@@ -4,12 +4,13 @@
 
 use super::blocking::{Body, Found, Scene};
 use super::error::{Problem, Stop};
+use super::filter::{self, InstanceOnNode, InstanceRow};
 use super::params;
 use super::shapes::{NodeService, NodeShape, ServiceNode};
 use crate::answer::{Answer, json};
 use crate::call::Call;
 use catalog::{NodeKey, Offer, ServiceKey, Watch};
-use model::{Folded, Index, Instance, Node, NodeId, NodeName, Row, ServiceName, TextMap};
+use model::{Folded, Index, Instance, Node, NodeId, NodeName, Row, ServiceName, Text, TextMap};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,31 +29,33 @@ pub fn datacenter<'c>(scene: &'c Scene) -> &'c str {
 
 /// `GET nodes`.
 pub fn nodes(scene: &Scene) -> Result<Found, Stop> {
-    params::no_filter(&scene.call.query)?;
+    let filter = filter::of(scene.call, &filter::NODE)?;
     let wanted = params::node_meta(&scene.call.query);
     let found = scene.view.nodes(scene.tenant())?;
     let asked = found.value.into_iter();
     let asked: Vec<_> = asked.filter(|row| params::has_meta(row.meta.as_ref(), &wanted)).collect();
-    let rows: Vec<_> = asked
-        .iter()
-        .filter(|row| scene.auth.node_read(row.name.as_str()))
-        .map(|row| NodeShape(row, datacenter(scene)))
-        .collect();
+    let count = asked.len();
+    let seen = asked.into_iter().filter(|row| scene.auth.node_read(row.name.as_str()));
+    let mut rows: Vec<_> = seen.map(|row| NodeShape(row, datacenter(scene))).collect();
+    let filtered = rows.len() < count;
+    rows.retain(|row| filter::keeps(filter, row));
     Ok(Found {
-        filtered: rows.len() < asked.len(),
+        filtered,
         body: Body::Json(json(&rows)),
         index: found.index,
         watches: vec![Watch::Nodes(scene.tenant())],
     })
 }
 
-/// `GET services`: the names with the tags of all instances.
+/// `GET services`: the names with the tags of all instances, or of those that are asked for, each tag
+/// where it is first met.
 pub fn services(scene: &Scene) -> Result<Found, Stop> {
-    params::no_filter(&scene.call.query)?;
+    let filter = filter::of(scene.call, &filter::INSTANCE_ON_NODE)?;
     let found = scene.view.services(scene.tenant())?;
     let mut watches = vec![Watch::Services(scene.tenant())];
     let nodes = matching_nodes(scene, &mut watches)?;
-    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let on = filter.map(|_| nodes_by_name(scene, &mut watches)).transpose()?.unwrap_or_default();
+    let mut names: BTreeMap<&str, Tags> = BTreeMap::new();
     let mut filtered = false;
     for row in found.value {
         if nodes.as_ref().is_some_and(|nodes| !nodes.contains(&row.node.fold())) {
@@ -62,10 +65,47 @@ pub fn services(scene: &Scene) -> Result<Found, Stop> {
             filtered = true;
             continue;
         }
-        let tags = names.entry(row.service.as_str()).or_default();
-        tags.extend(row.tags.iter().map(|tag| tag.as_str()));
+        if let Some(filter) = filter {
+            let Some(node) = on.get(&row.node.fold()) else { continue };
+            let node = NodeShape(node, datacenter(scene));
+            if !filter.matches(&InstanceOnNode { node, instance: InstanceRow::new(row) }) {
+                continue;
+            }
+        }
+        names.entry(row.service.as_str()).or_default().add(&row.tags);
     }
+    let names: BTreeMap<_, _> = names.iter().map(|(name, tags)| (name, &tags.in_order)).collect();
     Ok(Found { body: Body::Json(json(&names)), index: found.index, watches, filtered })
+}
+
+/// The tags of a service, each once.
+#[derive(Default)]
+struct Tags<'v> {
+    known: BTreeSet<&'v str>,
+    in_order: Vec<&'v str>,
+}
+
+impl<'v> Tags<'v> {
+    fn add(&mut self, tags: &'v [Text]) {
+        for tag in tags {
+            if self.known.insert(tag.as_str()) {
+                self.in_order.push(tag.as_str());
+            }
+        }
+    }
+}
+
+/// All nodes, which are then waited for too: a filter may ask for what is theirs.
+fn nodes_by_name<'v>(
+    scene: &Scene<'v>,
+    watches: &mut Vec<Watch>,
+) -> Result<BTreeMap<Folded, &'v Arc<Row<Node>>>, Stop> {
+    let nodes = scene.view.nodes(scene.tenant())?.value.into_iter();
+    let watch = Watch::Nodes(scene.tenant());
+    if !watches.contains(&watch) {
+        watches.push(watch);
+    }
+    Ok(nodes.map(|row| (row.name.fold(), row)).collect())
 }
 
 /// The nodes that `node-meta` asks for, which are then waited for too; `None` for all.
@@ -91,10 +131,9 @@ pub struct Wanted {
 
 impl Wanted {
     /// What the query asks for.
-    pub fn of(scene: &Scene) -> Result<Wanted, Problem> {
+    pub fn of(scene: &Scene) -> Wanted {
         let query = &scene.call.query;
-        params::no_filter(query)?;
-        Ok(Wanted { tags: params::tags(query), meta: params::node_meta(query) })
+        Wanted { tags: params::tags(query), meta: params::node_meta(query) }
     }
 
     /// Whether it is this one.
@@ -114,13 +153,19 @@ pub fn may_see(scene: &Scene, offer: &Offer<'_>) -> bool {
 /// `GET service/:name`: all instances, unhealthy ones too.
 pub fn service(scene: &Scene) -> Result<Found, Stop> {
     let name = scene.name("service name")?;
-    let wanted = Wanted::of(scene)?;
+    let filter = filter::of(scene.call, &filter::INSTANCE_ON_NODE)?;
+    let wanted = Wanted::of(scene);
     let key = ServiceKey::new(scene.tenant(), &ServiceName::new(name));
     let offers = scene.view.service(&key)?;
     let asked: Vec<_> = offers.into_iter().filter(|offer| wanted.matches(offer)).collect();
-    let rows: Vec<_> = asked
+    let seen: Vec<_> = asked.iter().filter(|offer| may_see(scene, offer)).collect();
+    let row = |offer: &Offer| {
+        let node = NodeShape(offer.node, datacenter(scene));
+        filter::keeps(filter, &InstanceOnNode { node, instance: InstanceRow::new(offer.instance) })
+    };
+    let rows: Vec<_> = seen
         .iter()
-        .filter(|offer| may_see(scene, offer))
+        .filter(|offer| row(offer))
         .map(|offer| ServiceNode {
             node: offer.node,
             instance: offer.instance,
@@ -128,7 +173,7 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
         })
         .collect();
     Ok(Found {
-        filtered: rows.len() < asked.len(),
+        filtered: seen.len() < asked.len(),
         body: Body::Json(json(&rows)),
         index: scene.view.service_mark(&key)?.instances,
         watches: vec![Watch::Service(key)],
@@ -138,6 +183,7 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
 /// `GET connect/:service`: nothing here is in a mesh.
 pub fn connect(scene: &Scene) -> Result<Found, Stop> {
     let key = ServiceKey::new(scene.tenant(), &ServiceName::new(scene.name("service name")?));
+    filter::of(scene.call, &filter::INSTANCE_ON_NODE)?;
     Ok(nothing(scene.view.service_mark(&key)?.instances, vec![Watch::Service(key)]))
 }
 
@@ -163,7 +209,7 @@ struct OnNode<'v> {
 
 fn on_node<'v>(scene: &Scene<'v>) -> Result<OnNode<'v>, Stop> {
     let name = scene.name("node name")?;
-    params::no_filter(&scene.call.query)?;
+    let filter = filter::of(scene.call, &filter::INSTANCE)?;
     let key = NodeKey::new(scene.tenant(), &NodeName::new(name.clone()));
     let mut watches = vec![Watch::Node(key.clone())];
     let mut found = scene.view.node(&key)?;
@@ -187,8 +233,9 @@ fn on_node<'v>(scene: &Scene<'v>) -> Result<OnNode<'v>, Stop> {
     let all = scene.view.instances_on(&NodeKey::new(scene.tenant(), &node.name))?;
     let count = all.len();
     let seen = all.into_iter().filter(|row| scene.auth.service_read(row.service.as_str()));
-    let instances: Vec<_> = seen.collect();
+    let mut instances: Vec<_> = seen.collect();
     let filtered = instances.len() < count;
+    instances.retain(|row| filter::keeps(filter, &InstanceRow::new(row)));
     Ok(OnNode { node: Some(node), instances, index: found.index, watches, filtered })
 }
 

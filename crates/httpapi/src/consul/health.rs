@@ -5,10 +5,11 @@
 use super::blocking::{Body, Found, Scene};
 use super::catalog::{Wanted, datacenter, matching_nodes, may_see, nothing};
 use super::error::{Problem, Stop};
+use super::filter::{self, CheckRow, ChecksOf, InstanceRow, InstanceWithChecks};
 use super::params;
 use super::shapes::{CheckServiceNode, CheckShape, NodeService, NodeShape};
 use crate::answer::json;
-use catalog::{Health, NodeKey, ServiceKey, Watch};
+use catalog::{Health, NodeKey, Offer, ServiceKey, Watch};
 use model::{Check, Index, NodeName, Row, ServiceName};
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ fn service_key(scene: &Scene) -> Result<ServiceKey, Problem> {
 pub fn service(scene: &Scene) -> Result<Found, Stop> {
     let passing = params::passing(&scene.call.query)?;
     let key = service_key(scene)?;
-    let wanted = Wanted::of(scene)?;
+    let filter = filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;
+    let wanted = Wanted::of(scene);
     if scene.call.query.given("peer").is_some() {
         return Ok(nothing(Index(1), Vec::new()));
     }
@@ -32,9 +34,16 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
         .filter(|offer| wanted.matches(offer))
         .filter(|offer| !passing || scene.view.health(tenant, offer.instance) == Health::Passing)
         .collect();
-    let rows: Vec<_> = asked
+    let seen: Vec<_> = asked.iter().filter(|offer| may_see(scene, offer)).collect();
+    let kept = |offer: &Offer| {
+        let checks = ChecksOf { view: scene.view, tenant, instance: offer.instance };
+        let node = NodeShape(offer.node, datacenter(scene));
+        let instance = InstanceRow::new(offer.instance);
+        filter::keeps(filter, &InstanceWithChecks { node, instance, checks })
+    };
+    let rows: Vec<_> = seen
         .iter()
-        .filter(|offer| may_see(scene, offer))
+        .filter(|offer| kept(offer))
         .map(|offer| CheckServiceNode {
             node: NodeShape(offer.node, datacenter(scene)),
             service: NodeService(offer.instance),
@@ -46,7 +55,7 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
         })
         .collect();
     Ok(Found {
-        filtered: rows.len() < asked.len(),
+        filtered: seen.len() < asked.len(),
         body: Body::Json(json(&rows)),
         index: scene.view.service_mark(&key)?.health,
         watches: vec![Watch::Service(key)],
@@ -56,12 +65,14 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
 /// `GET connect/:service`: nothing here is in a mesh.
 pub fn connect(scene: &Scene) -> Result<Found, Stop> {
     let key = service_key(scene)?;
+    filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;
     Ok(nothing(scene.view.service_mark(&key)?.health, vec![Watch::Service(key)]))
 }
 
 /// `GET ingress/:service`: nor are there gateways.
 pub fn ingress(scene: &Scene) -> Result<Found, Stop> {
     service_key(scene)?;
+    filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;
     Ok(nothing(Index(1), Vec::new()))
 }
 
@@ -69,7 +80,7 @@ type Checks<'v> = Vec<&'v Arc<Row<Check>>>;
 
 /// The checks that match `node-meta` and that the caller may see.
 fn answer(scene: &Scene, checks: Checks, mut watches: Vec<Watch>) -> Result<Found, Stop> {
-    params::no_filter(&scene.call.query)?;
+    let filter = filter::of(scene.call, &filter::CHECK)?;
     let nodes = matching_nodes(scene, &mut watches)?;
     let mut rows = Vec::new();
     let mut filtered = false;
@@ -81,7 +92,8 @@ fn answer(scene: &Scene, checks: Checks, mut watches: Vec<Watch>) -> Result<Foun
         let seen = scene.auth.node_read(row.node.as_str())
             && (of_service.is_empty() || scene.auth.service_read(of_service));
         match seen {
-            true => rows.push(CheckShape::of(row)),
+            true if filter::keeps(filter, &CheckRow(row)) => rows.push(CheckShape::of(row)),
+            true => {}
             false => filtered = true,
         }
     }

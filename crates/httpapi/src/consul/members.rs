@@ -4,7 +4,7 @@
 //! Source: Consul, "Agent HTTP API"
 
 use super::error::Problem;
-use super::params;
+use super::filter::{self, MemberRow};
 use super::shapes::Pairs;
 use crate::answer::{Answer, Content};
 use crate::call::Call;
@@ -111,7 +111,7 @@ fn member(is: &Identity, wide: Wide) -> Value {
 
 /// `GET members`; with `?wan` as other datacenters see them.
 pub async fn members(call: Call) -> Result<Answer, Problem> {
-    params::no_filter(&call.query)?;
+    let filter = filter::of(&call, &filter::MEMBER)?;
     let wide = if call.query.given("wan").is_some() { Wide::Yes } else { Wide::No };
     if call.query.given("segment").is_some_and(|segment| segment != "_all") {
         return Err(match wide {
@@ -123,7 +123,9 @@ pub async fn members(call: Call) -> Result<Answer, Problem> {
     }
     let is = &call.context.identity;
     let seen = call.authorizer().node_read(is.node_name.as_str());
-    Ok(Answer::json(&seen.then(|| member(is, wide)).into_iter().collect::<Vec<_>>()))
+    let member = seen.then(|| member(is, wide));
+    let kept = member.filter(|shown| filter::keeps(filter, &MemberRow::new(shown, is.address)));
+    Ok(Answer::json(&kept.into_iter().collect::<Vec<_>>()))
 }
 
 /// `GET version`.

@@ -5,6 +5,7 @@ pub mod blocking;
 pub mod catalog;
 mod checks;
 pub mod error;
+mod filter;
 pub mod hashed;
 pub mod health;
 pub mod host;

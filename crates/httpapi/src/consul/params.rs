@@ -184,14 +184,3 @@ pub fn passing(query: &Query) -> Result<bool, Problem> {
         }
     }
 }
-
-/// Refuses a filter expression where Consul would honour it: unfiltered rows would be a wrong answer.
-pub fn no_filter(query: &Query) -> Result<(), Problem> {
-    match query.given("filter") {
-        None => Ok(()),
-        Some(_) => Err(Problem::invalid(
-            "Failed to create boolean expression evaluator: filter expressions are not supported \
-             by this version",
-        )),
-    }
-}

@@ -24,6 +24,16 @@ const READERS: [&str; 11] = [
     "/v1/health/state/critical?x",
 ];
 
+/// The same with filters.
+const FILTERED: [&str; 6] = [
+    "/v1/health/service/web?filter=Checks.Status==passing+or+Service.Port==1",
+    "/v1/catalog/service/db?filter=ServicePort==1",
+    "/v1/catalog/nodes?filter=Address+matches+%220$%22",
+    "/v1/catalog/node/n2?filter=Port==1",
+    "/v1/catalog/services?filter=Address+matches+%220$%22+and+ServicePort!=1",
+    "/v1/health/state/any?filter=Status!=passing+and+ServiceName!=%22%22+or+Status==warning",
+];
+
 struct Waiting {
     path: &'static str,
     result: String,
@@ -37,14 +47,14 @@ async fn wait(face: &Face, path: &'static str) -> Waiting {
     Waiting { path, result: format!("{} {}", now.status, now.body), task }
 }
 
-async fn run(writes: Vec<Command>) {
+async fn run(readers: &[&'static str], writes: Vec<Command>) {
     let face = start();
     let mut waiting = Vec::new();
-    for path in READERS {
+    for path in readers.iter().copied() {
         waiting.push(wait(&face, path).await);
     }
     for write in writes {
-        let all = || face.catalog.waiters().watched() == READERS.len();
+        let all = || face.catalog.waiters().watched() == readers.len();
         until("all readers wait", all).await;
         let said = format!("{write:?}");
         face.catalog.write(vec![write]);
@@ -131,7 +141,8 @@ proptest! {
     ) {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
-        runtime.block_on(run(writes));
+        runtime.block_on(run(&READERS, writes.clone()));
+        runtime.block_on(run(&FILTERED, writes));
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent_doors;
 mod blocking;
 mod doors;
+mod filters;
 mod held;
 mod requests;
 mod rights;

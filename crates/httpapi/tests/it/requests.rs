@@ -82,12 +82,6 @@ async fn a_parameter_that_cannot_be_honoured_is_refused() {
         ),
         ("/v1/health/service/web?passing=yes", 400, "Invalid value for ?passing"),
         ("/v1/kv/a?dc=nope", 500, "No path to datacenter"),
-        (
-            "/v1/catalog/nodes?filter=Node==n1",
-            500,
-            "Failed to create boolean expression evaluator: filter expressions are not supported \
-             by this version",
-        ),
     ];
     for (path, status, text) in table {
         let reply = face.get(path).await;

@@ -1,45 +1,200 @@
 //! Replays recorded stories against the real binary and compares what differs with the list of what may.
+//!
+//! Stories mostly wait. When all tests run, four are told at once, those that wait longest first; each test then fetches
+//! what became of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::Value;
 
 use crate::binary::{rutter, workspace};
 
-fn fixtures() -> PathBuf {
+/// How many stories are told at once.
+const AT_ONCE: usize = 4;
+
+/// Where the stories lie.
+pub fn fixtures() -> PathBuf {
     workspace().join("testing/fixtures/consul")
 }
 
-/// Replays one story, such as `http/07-kv-locks`, in a fresh server. Only steps listed in `pending.txt` may differ, and
-/// each of them must.
+/// All recorded stories, such as `http/07-kv-locks`, in order.
+pub fn recorded() -> Result<Vec<String>> {
+    let mut stories = Vec::new();
+    for kind in ["http", "dns"] {
+        for entry in std::fs::read_dir(fixtures().join(kind))? {
+            let path = entry?.path();
+            let stem =
+                path.file_stem().context("a file has a name")?.to_string_lossy().into_owned();
+            stories.push(format!("{kind}/{stem}"));
+        }
+    }
+    stories.sort();
+    Ok(stories)
+}
+
+/// Replays one story in a fresh server. Only steps listed in `pending.txt` may differ, and each of them must.
 pub fn replay(story: &str) -> Result<()> {
+    let text = if all_are_wanted() { told_with_the_others(story)? } else { tell(story)? };
+    let pending = Pending::of(story, &std::fs::read_to_string(fixtures().join("pending.txt"))?)?;
+    pending.judge(story, &text)
+}
+
+/// Does this run want every story, so that telling ahead is no waste?
+fn all_are_wanted() -> bool {
+    std::env::args()
+        .skip(1)
+        .all(|word| word.starts_with('-') || word.trim_end_matches("::") == "stories")
+}
+
+/// What `replay.py` says of one story.
+fn tell(story: &str) -> Result<String> {
     let mut command = Command::new("python3");
     command.arg(fixtures().join("replay.py")).arg("--spawn");
     command.arg(format!("{} agent -config-file {{config}}", rutter().display()));
     command.arg(fixtures().join(format!("{story}.json")));
     let output = command.output().context("python3")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        text.contains(" passed, "),
-        "{story}: {text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let mut differing = BTreeSet::new();
-    for line in text.lines().filter(|l| !l.contains(" passed, ")) {
-        differing.insert(step_of(line).with_context(|| format!("{story} stopped: {line}"))?);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    ensure!(text.lines().any(is_tally), "{story}: {text}{complaints}");
+    Ok(text)
+}
+
+/// What became of each story, as threads of our own told them.
+#[derive(Default)]
+struct Told {
+    texts: Mutex<BTreeMap<String, Result<String>>>,
+    changed: Condvar,
+}
+
+fn told_with_the_others(story: &str) -> Result<String> {
+    static TOLD: OnceLock<Arc<Told>> = OnceLock::new();
+    let told = TOLD.get_or_init(tell_all);
+    let mut texts = told.texts.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        match texts.remove(story) {
+            Some(text) => return text,
+            None => texts = told.changed.wait(texts).unwrap_or_else(PoisonError::into_inner),
+        }
     }
-    let pending = pending(&std::fs::read_to_string(fixtures().join("pending.txt"))?, story)?;
-    let unlisted: Vec<_> = differing.difference(&pending).collect();
-    let overdue: Vec<_> = pending.difference(&differing).collect();
-    if !unlisted.is_empty() {
-        let lines: Vec<_> =
-            text.lines().filter(|l| step_of(l).is_some_and(|s| unlisted.contains(&&s))).collect();
-        bail!("{story}: {} steps differ:\n{}", unlisted.len(), lines.join("\n"));
+}
+
+fn tell_all() -> Arc<Told> {
+    let mut stories = recorded().expect("the fixtures lie in the checkout");
+    stories.sort_by_key(|story| waits(story));
+    let (told, stories) = (Arc::new(Told::default()), Arc::new(Mutex::new(stories)));
+    for _ in 0..AT_ONCE {
+        let (told, stories) = (told.clone(), stories.clone());
+        std::thread::spawn(move || {
+            let next = || stories.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            while let Some(story) = next() {
+                let text = std::panic::catch_unwind(|| tell(&story));
+                let text = text.unwrap_or_else(|_| Err(anyhow!("the telling panicked")));
+                told.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(story, text);
+                told.changed.notify_all();
+            }
+        });
     }
-    ensure!(overdue.is_empty(), "{story}: steps {overdue:?} pass now; take them off pending.txt");
-    Ok(())
+    told
+}
+
+/// A guess of how long a story takes, by its steps that wait.
+fn waits(story: &str) -> usize {
+    let text = std::fs::read_to_string(fixtures().join(format!("{story}.json")));
+    let story: Value = text.ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
+    let steps = story["steps"].as_array().into_iter().flatten();
+    let waits = |step: &&Value| {
+        ["sleep", "within", "background", "restart"].iter().any(|word| !step[word].is_null())
+    };
+    steps.filter(waits).count()
+}
+
+/// What may differ in one story, and must.
+#[derive(Debug, Default, PartialEq)]
+struct Pending {
+    steps: BTreeSet<u32>,
+    stops: bool,
+}
+
+impl Pending {
+    /// The rows of one story in the list: `story step feature`, `story first-last feature` or `story stops feature`.
+    fn of(story: &str, list: &str) -> Result<Pending> {
+        let mut pending = Pending::default();
+        for row in rows(list)?.iter().filter(|row| row.story == story) {
+            match row.steps {
+                Steps::Range(first, last) => pending.steps.extend(first..=last),
+                Steps::Stops => pending.stops = true,
+            }
+        }
+        Ok(pending)
+    }
+
+    fn judge(&self, story: &str, text: &str) -> Result<()> {
+        let mut differing = BTreeSet::new();
+        let mut stopped = None;
+        for line in text.lines().filter(|line| !is_tally(line)) {
+            match step_of(line) {
+                Some(step) => drop(differing.insert(step)),
+                None => stopped = Some(line),
+            }
+        }
+        let unlisted: Vec<_> = differing.difference(&self.steps).collect();
+        if !unlisted.is_empty() {
+            let listed = |line: &&str| step_of(line).is_some_and(|step| unlisted.contains(&&step));
+            let lines: Vec<_> = text.lines().filter(listed).collect();
+            bail!("{story}: {} steps differ:\n{}", unlisted.len(), lines.join("\n"));
+        }
+        let overdue: Vec<_> = self.steps.difference(&differing).collect();
+        ensure!(
+            overdue.is_empty(),
+            "{story}: steps {overdue:?} pass now; take them off pending.txt"
+        );
+        match stopped {
+            Some(line) if !self.stops => bail!("{line}"),
+            None if self.stops => bail!("{story}: it goes on now; take that off pending.txt"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One line of `pending.txt`.
+#[derive(Debug)]
+struct Row<'a> {
+    story: &'a str,
+    steps: Steps,
+    why: &'a str,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Steps {
+    Range(u32, u32),
+    Stops,
+}
+
+fn rows(list: &str) -> Result<Vec<Row<'_>>> {
+    let lines = list.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
+    lines.map(|line| row(line).with_context(|| format!("pending.txt: {line:?}"))).collect()
+}
+
+fn row(line: &str) -> Result<Row<'_>> {
+    let mut words = line.splitn(3, ' ');
+    let (Some(story), Some(steps), Some(why)) = (words.next(), words.next(), words.next()) else {
+        bail!("a line is a story, its steps and why");
+    };
+    let steps = match (steps, steps.split_once('-')) {
+        ("stops", _) => Steps::Stops,
+        (_, Some((first, last))) => Steps::Range(first.parse()?, last.parse()?),
+        (one, None) => Steps::Range(one.parse()?, one.parse()?),
+    };
+    Ok(Row { story, steps, why })
+}
+
+/// `12 passed, 3 failed`, and not an answer that speaks of something "passed, ".
+fn is_tally(line: &str) -> bool {
+    line.ends_with(" failed") && line.split(' ').next().is_some_and(|n| n.parse::<u32>().is_ok())
 }
 
 /// The step that a line of `replay.py` tells of: `07-kv-locks step 12 (…): …`.
@@ -47,34 +202,53 @@ fn step_of(line: &str) -> Option<u32> {
     line.split_once(" step ")?.1.split(' ').next()?.parse().ok()
 }
 
-/// The steps of one story in the list: `story step feature` or `story first-last feature`.
-fn pending(list: &str, story: &str) -> Result<BTreeSet<u32>> {
-    let mut steps = BTreeSet::new();
-    for line in list.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        ensure!(words.len() >= 3, "pending.txt: a line needs story, step and feature: {line:?}");
-        if words[0] == story {
-            let (first, last) = words[1].split_once('-').unwrap_or((words[1], words[1]));
-            steps.extend(first.parse::<u32>()?..=last.parse()?);
+/// The steps that differ on purpose: how many, and for each row how docs/protocols must name it (`story http/09 33-34`).
+pub fn on_purpose() -> Result<(u32, Vec<String>)> {
+    let list = std::fs::read_to_string(fixtures().join("pending.txt"))?;
+    let (mut count, mut names) = (0, Vec::new());
+    for Row { story, steps, why } in rows(&list)? {
+        if let (true, Steps::Range(first, last)) = (why.starts_with("difference:"), steps) {
+            let (number, _) = story.split_once('-').context("a story has a number and a name")?;
+            count += last + 1 - first;
+            let steps = if first == last { format!("{first}") } else { format!("{first}-{last}") };
+            names.push(format!("story {number} {steps}"));
         }
     }
-    Ok(steps)
+    Ok((count, names))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LIST: &str = "# comment\nhttp/a 3-5 txn\nhttp/a 9 txn\nhttp/b 1 acl\nhttp/c stops txn\n";
+
     #[test]
     fn the_list_of_pending_steps_takes_ranges() {
-        let list = "# comment\nhttp/a 3-5 txn\nhttp/a 9 txn\nhttp/b 1 acl\n";
-        assert_eq!(pending(list, "http/a").unwrap(), BTreeSet::from([3, 4, 5, 9]));
-        assert!(pending("http/a 3", "http/a").is_err());
+        let steps = BTreeSet::from([3, 4, 5, 9]);
+        assert_eq!(Pending::of("http/a", LIST).unwrap(), Pending { steps, stops: false });
+        assert!(Pending::of("http/c", LIST).unwrap().stops);
+        for wrong in ["http/a 3", "http/a x why", "http/a 3- why"] {
+            assert!(Pending::of("http/a", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[track_caller]
+    fn check(story: &str, said: &str, complaint: Option<&str>) {
+        let judged = Pending::of(story, LIST).unwrap().judge(story, said);
+        let heard = judged.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(heard.contains(complaint.unwrap_or_default()), "{heard}");
+        assert_eq!(heard.is_empty(), complaint.is_none(), "{heard}");
     }
 
     #[test]
-    fn a_line_of_difference_names_its_step() {
-        assert_eq!(step_of("07-kv-locks step 12 (GET /v1/kv/x): status 1"), Some(12));
-        assert_eq!(step_of("07-kv-locks: stopped: KeyError()"), None);
+    fn what_is_listed_differs_and_nothing_else_does() {
+        check("http/b", "b step 1 (GET /): x\n0 passed, 1 failed", None);
+        check("http/b", "b step 1 (x): \"an ID is passed, not a name\"\n0 passed, 1 failed", None);
+        check("http/b", "1 passed, 0 failed", Some("[1] pass now"));
+        check("http/b", "b step 1 (x): x\nb step 2 (x): x\n", Some("1 steps differ:\nb step 2"));
+        check("http/b", "b step 1 (x): x\nb: stopped: KeyError()\n", Some("stopped: KeyError"));
+        check("http/c", "c: stopped: KeyError()\n", None);
+        check("http/c", "1 passed, 0 failed", Some("goes on now"));
     }
 }

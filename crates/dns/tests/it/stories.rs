@@ -1,7 +1,6 @@
 //! What a real Consul answered, asked again.
 //!
-//! Stories 01, 02, 03 and 05 are the project's; those in `tests/stories` need settings beside, and
-//! are kept here. Registrations go straight into a catalog; the black-box test replays them by HTTP.
+//! Registrations go straight into a catalog; the black-box test replays the same stories by HTTP.
 
 use crate::ask::{packet, read};
 use crate::world::World;
@@ -33,11 +32,10 @@ const ABSENT: &[&str] = &["06-prepared-queries", "14-recursors"];
 
 #[test]
 fn the_recorded_stories_are_told_again() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared = here.join("../../testing/fixtures/consul/dns");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testing/fixtures/consul/dns");
     let mut told = 0;
     let mut differences = Vec::new();
-    for story in stories(&shared).chain(stories(&here.join("tests/stories"))) {
+    for story in stories(&folder) {
         differences.extend(tell(&story));
         told += 1;
     }

@@ -8,6 +8,7 @@ use super::filter::{self, CheckRow, InstanceRow};
 use super::json::{Place, members};
 use super::services::agent_service;
 use super::shapes::{AgentService, CheckShape};
+use super::sidecar;
 use crate::answer::Answer;
 use crate::call::Call;
 use catalog::Authorizer;
@@ -15,23 +16,31 @@ use model::{Check, CheckId, Instance, InstanceId, Status, Text};
 use seams::{ExistingChecks, RegisterError};
 use std::collections::BTreeMap;
 
-/// `PUT service/register`.
+/// `PUT service/register`: a service, and the sidecar that it asks for.
 pub async fn register(mut call: Call) -> Result<Answer, Problem> {
     let body = call.json().await?;
-    let mut registration = agent_service(&body)?;
+    let (registration, sidecar) = agent_service(&body)?;
+    let registrar = &call.context.registrar;
+    let sidecar = sidecar
+        .map(|given| sidecar::complete(*given, &registration.instance, &registrar.instances()));
+    let registrations = [Some(registration), sidecar.transpose()?];
     let authorizer = call.authorizer();
-    let name = registration.instance.service.as_str();
-    Problem::unless(authorizer.service_write(name), "service:write", name)?;
-    let node = call.context.identity.node_name.clone();
-    registration.instance.node = node.clone();
-    for check in &mut registration.checks {
-        check.node = node.clone();
+    for registration in registrations.iter().flatten() {
+        let name = registration.instance.service.as_str();
+        Problem::unless(authorizer.service_write(name), "service:write", name)?;
     }
     let existing = match call.query.first("replace-existing-checks") {
         Some("" | "true") => ExistingChecks::Replace,
         _ => ExistingChecks::Keep,
     };
-    call.context.registrar.register(registration, existing, call.author()).await?;
+    let node = &call.context.identity.node_name;
+    for mut registration in registrations.into_iter().flatten() {
+        registration.instance.node = node.clone();
+        for check in &mut registration.checks {
+            check.node = node.clone();
+        }
+        registrar.register(registration, existing, call.author()).await?;
+    }
     Ok(Answer::empty())
 }
 
@@ -39,7 +48,7 @@ fn find_instance(call: &Call, id: &str) -> Option<Instance> {
     call.context.registrar.instance(&InstanceId::from(id))
 }
 
-/// `PUT service/deregister/:id`.
+/// `PUT service/deregister/:id`; its sidecar goes with it.
 pub async fn deregister(call: Call) -> Result<Answer, Problem> {
     let id = call.name();
     let unknown = || RegisterError::UnknownInstance(id.clone());
@@ -47,7 +56,16 @@ pub async fn deregister(call: Call) -> Result<Answer, Problem> {
     let name = instance.as_ref().map_or(id.as_str(), |instance| instance.service.as_str());
     Problem::unless(call.authorizer().service_write(name), "service:write", name)?;
     let instance = instance.as_ref().ok_or_else(unknown)?;
-    call.context.registrar.deregister(instance.id.clone(), call.author()).await?;
+    let registrar = &call.context.registrar;
+    let sidecar = sidecar::registered(&**registrar, &instance.id);
+    registrar.deregister(instance.id.clone(), call.author()).await?;
+    if let Some(sidecar) = sidecar {
+        match registrar.deregister(sidecar.id, call.author()).await {
+            // Somebody else took it away meanwhile.
+            Ok(()) | Err(RegisterError::UnknownInstance(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(Answer::empty())
 }
 

@@ -68,11 +68,7 @@ impl Definition {
                 place.text("ServiceID", value, &mut self.instance)?;
             }
             "token" if alone => place.text("Token", value, &mut Text::default())?,
-            _ => {
-                return Ok(text_member(&mut self.run, key, value, place)?
-                    || truth_member(&mut self.run, key, value, place)?
-                    || other_member(&mut self.run, key, value, given, place)?);
-            }
+            _ => return run_member(&mut self.run, key, value, given, place),
         }
         Ok(true)
     }
@@ -90,7 +86,8 @@ impl Definition {
         }
     }
 
-    fn complaint(&self) -> Option<&'static str> {
+    /// Why it cannot be run, in Consul's words.
+    pub fn complaint(&self) -> Option<&'static str> {
         let run = &self.run;
         let by_interval = [&run.http, &run.tcp, &run.udp, &run.grpc, &run.h2ping, &run.os_service];
         let by_interval =
@@ -103,6 +100,9 @@ impl Definition {
             return Some(
                 "Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks",
             );
+        }
+        if by_interval && alias {
+            return Some("Interval cannot be set for Alias checks");
         }
         if alias && run.ttl.0 > 0 {
             return Some("TTL must be not be set for Alias checks");
@@ -164,99 +164,97 @@ pub fn kind(run: &CheckDefinition) -> &'static str {
     kinds.into_iter().find(|(is, _)| *is).map_or("", |(_, kind)| kind)
 }
 
-/// The members that say how a check of the catalog is run; also those of an agent's.
-pub fn text_member(
-    run: &mut CheckDefinition,
-    key: &str,
-    value: &Json,
-    place: &Place,
-) -> Result<bool, Problem> {
-    let (name, out) = match key {
-        "http" => ("HTTP", &mut run.http),
-        "tlsservername" | "tls_server_name" => ("TLSServerName", &mut run.tls_server_name),
-        "method" => ("Method", &mut run.method),
-        "body" => ("Body", &mut run.body),
-        "tcp" => ("TCP", &mut run.tcp),
-        "udp" => ("UDP", &mut run.udp),
-        "h2ping" => ("H2PING", &mut run.h2ping),
-        "osservice" | "os_service" => ("OSService", &mut run.os_service),
-        "dockercontainerid" | "docker_container_id" => {
-            ("DockerContainerID", &mut run.docker_container_id)
-        }
-        "shell" => ("Shell", &mut run.shell),
-        "grpc" => ("GRPC", &mut run.grpc),
-        "aliasnode" | "alias_node" => ("AliasNode", &mut run.alias_node),
-        "aliasservice" | "alias_service" => ("AliasService", &mut run.alias_service),
-        _ => return Ok(false),
-    };
-    place.text(name, value, out)?;
-    Ok(true)
+/// A member of a kind: its keys in lower case, Go's name for it, and where it is kept.
+type Member<T> = (&'static [&'static str], &'static str, fn(&mut CheckDefinition) -> &mut T);
+
+const TEXTS: [Member<Text>; 13] = [
+    (&["http"], "HTTP", |run| &mut run.http),
+    (&["tlsservername", "tls_server_name"], "TLSServerName", |run| &mut run.tls_server_name),
+    (&["method"], "Method", |run| &mut run.method),
+    (&["body"], "Body", |run| &mut run.body),
+    (&["tcp"], "TCP", |run| &mut run.tcp),
+    (&["udp"], "UDP", |run| &mut run.udp),
+    (&["h2ping"], "H2PING", |run| &mut run.h2ping),
+    (&["osservice", "os_service"], "OSService", |run| &mut run.os_service),
+    (&["dockercontainerid", "docker_container_id"], "DockerContainerID", |run| {
+        &mut run.docker_container_id
+    }),
+    (&["shell"], "Shell", |run| &mut run.shell),
+    (&["grpc"], "GRPC", |run| &mut run.grpc),
+    (&["aliasnode", "alias_node"], "AliasNode", |run| &mut run.alias_node),
+    (&["aliasservice", "alias_service"], "AliasService", |run| &mut run.alias_service),
+];
+
+const TRUTHS: [Member<bool>; 5] = [
+    (&["tlsskipverify", "tls_skip_verify"], "TLSSkipVerify", |run| &mut run.tls_skip_verify),
+    (&["disableredirects", "disable_redirects"], "DisableRedirects", |run| {
+        &mut run.disable_redirects
+    }),
+    (&["tcpusetls", "tcp_use_tls"], "TCPUseTLS", |run| &mut run.tcp_use_tls),
+    (&["h2pingusetls", "h2ping_use_tls"], "H2PingUseTLS", |run| &mut run.h2ping_use_tls),
+    (&["grpcusetls", "grpc_use_tls"], "GRPCUseTLS", |run| &mut run.grpc_use_tls),
+];
+
+const DURATIONS: [Member<Nanos>; 4] = [
+    (&["interval"], "Interval", |run| &mut run.interval),
+    (&["timeout"], "Timeout", |run| &mut run.timeout),
+    (&["ttl"], "TTL", |run| &mut run.ttl),
+    (
+        &["deregistercriticalserviceafter", "deregister_critical_service_after"],
+        "DeregisterCriticalServiceAfter",
+        |run| &mut run.deregister_critical_service_after,
+    ),
+];
+
+/// The second key of each is taken only with a service.
+const NUMBERS: [Member<i64>; 4] = [
+    (&["outputmaxsize", "output_max_size"], "OutputMaxSize", |run| &mut run.output_max_size),
+    (&["successbeforepassing", "success_before_passing"], "SuccessBeforePassing", |run| {
+        &mut run.success_before_passing
+    }),
+    (&["failuresbeforewarning", "failures_before_warning"], "FailuresBeforeWarning", |run| {
+        &mut run.failures_before_warning
+    }),
+    (&["failuresbeforecritical", "failures_before_critical"], "FailuresBeforeCritical", |run| {
+        &mut run.failures_before_critical
+    }),
+];
+
+fn find<'t, T>(members: &'t [Member<T>], key: &str) -> Option<&'t Member<T>> {
+    members.iter().find(|(keys, _, _)| keys.contains(&key))
 }
 
-/// Those that are true or false.
-pub fn truth_member(
-    run: &mut CheckDefinition,
-    key: &str,
-    value: &Json,
-    place: &Place,
-) -> Result<bool, Problem> {
-    let (name, out) = match key {
-        "tlsskipverify" | "tls_skip_verify" => ("TLSSkipVerify", &mut run.tls_skip_verify),
-        "disableredirects" | "disable_redirects" => {
-            ("DisableRedirects", &mut run.disable_redirects)
-        }
-        "tcpusetls" | "tcp_use_tls" => ("TCPUseTLS", &mut run.tcp_use_tls),
-        "h2pingusetls" | "h2ping_use_tls" => ("H2PingUseTLS", &mut run.h2ping_use_tls),
-        "grpcusetls" | "grpc_use_tls" => ("GRPCUseTLS", &mut run.grpc_use_tls),
-        _ => return Ok(false),
-    };
-    place.truth(name, value, out)?;
-    Ok(true)
-}
-
-/// Durations, numbers and lists.
-pub fn other_member(
+/// Reads a member that says how a check is run; says whether it knows the key.
+pub fn run_member(
     run: &mut CheckDefinition,
     key: &str,
     value: &Json,
     given: Given,
     place: &Place,
 ) -> Result<bool, Problem> {
-    let counters = given == Given::WithService;
-    match key {
-        "interval" => nanos(value, &mut run.interval)?,
-        "timeout" => nanos(value, &mut run.timeout)?,
-        "ttl" => nanos(value, &mut run.ttl)?,
-        "deregistercriticalserviceafter" | "deregister_critical_service_after" => {
-            nanos(value, &mut run.deregister_critical_service_after)?;
+    let with_service = given == Given::WithService;
+    if let Some((_, name, out)) = find(&TEXTS, key) {
+        place.text(name, value, out(run))?;
+    } else if let Some((_, name, out)) = find(&TRUTHS, key) {
+        place.truth(name, value, out(run))?;
+    } else if let Some((_, _, out)) = find(&DURATIONS, key) {
+        nanos(value, out(run))?;
+    } else if let Some((keys, name, out)) = find(&NUMBERS, key) {
+        if key != keys[0] && !with_service {
+            return Ok(false);
         }
-        "outputmaxsize" => place.number("OutputMaxSize", value, &mut run.output_max_size)?,
-        "output_max_size" if counters => {
-            place.number("OutputMaxSize", value, &mut run.output_max_size)?;
+        place.number(name, value, out(run))?;
+    } else {
+        match key {
+            "scriptargs" | "script_args" | "args" => {
+                place.texts("ScriptArgs", value, &mut run.script_args)?;
+            }
+            "header" => header(place, value, &mut run.header)?,
+            // Where a proxy would expose the check; there is none that does.
+            "proxyhttp" if with_service => place.text("ProxyHTTP", value, &mut Text::default())?,
+            "proxygrpc" if with_service => place.text("ProxyGRPC", value, &mut Text::default())?,
+            _ => return Ok(false),
         }
-        "scriptargs" | "script_args" | "args" => {
-            place.texts("ScriptArgs", value, &mut run.script_args)?;
-        }
-        "header" => header(place, value, &mut run.header)?,
-        "successbeforepassing" => {
-            place.number("SuccessBeforePassing", value, &mut run.success_before_passing)?;
-        }
-        "failuresbeforewarning" => {
-            place.number("FailuresBeforeWarning", value, &mut run.failures_before_warning)?;
-        }
-        "failuresbeforecritical" => {
-            place.number("FailuresBeforeCritical", value, &mut run.failures_before_critical)?;
-        }
-        "success_before_passing" if counters => {
-            place.number("SuccessBeforePassing", value, &mut run.success_before_passing)?;
-        }
-        "failures_before_warning" if counters => {
-            place.number("FailuresBeforeWarning", value, &mut run.failures_before_warning)?;
-        }
-        "failures_before_critical" if counters => {
-            place.number("FailuresBeforeCritical", value, &mut run.failures_before_critical)?;
-        }
-        _ => return Ok(false),
     }
     Ok(true)
 }
@@ -353,6 +351,11 @@ mod tests {
             r#"{"AliasService":"web","TTL":"10s"}"#,
             alone,
             Err("Invalid check: TTL must be not be set for Alias checks"),
+        );
+        check(
+            r#"{"AliasService":"web","TCP":"a:1","Interval":"10s"}"#,
+            alone,
+            Err("Invalid check: Interval cannot be set for Alias checks"),
         );
         check(r#"{"CheckID":"a"}"#, alone, Err("json: unknown field \"CheckID\""));
         check(r#"{"CheckID":"a","TTL":"1s"}"#, Given::WithService, Ok("ttl"));

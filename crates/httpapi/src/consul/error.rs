@@ -161,6 +161,16 @@ impl Problem {
     }
 }
 
+/// Complaints as Go's libraries list several errors.
+pub fn several(complaints: &[String]) -> String {
+    let count = match complaints.len() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    };
+    let lines: String = complaints.iter().map(|line| format!("\t* {line}\n")).collect();
+    format!("{count} occurred:\n{lines}\n")
+}
+
 fn body_error(error: &BodyError) -> (StatusCode, String) {
     let status = match error {
         BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -310,5 +320,13 @@ mod tests {
         );
         check(RegisterError::UnsupportedCheck("OSService"), 500, "not implemented");
         check(RegisterError::NotTtl("x".into()), 500, "CheckID \"x\" does not have associated TTL");
+    }
+
+    #[test]
+    fn several_errors_are_listed_as_go_does() {
+        let one = several(&["a".to_owned()]);
+        assert_eq!(one, "1 error occurred:\n\t* a\n\n");
+        let two = several(&["a".to_owned(), "b".to_owned()]);
+        assert_eq!(two, "2 errors occurred:\n\t* a\n\t* b\n\n");
     }
 }

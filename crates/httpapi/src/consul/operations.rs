@@ -4,7 +4,7 @@
 //! could be forced to leave is this one, which is alive. Source: Consul, "Agent HTTP API"; recorded
 //! answers, whose words are those of Go's dialer and resolver.
 
-use super::error::Problem;
+use super::error::{Problem, several};
 use crate::answer::Answer;
 use crate::call::Call;
 use http::StatusCode;
@@ -99,16 +99,6 @@ async fn dial(at: SocketAddr) -> String {
     format!("dial tcp {at}: {why}")
 }
 
-/// Complaints as Go lists several errors.
-fn several(complaints: &[String]) -> String {
-    let count = match complaints.len() {
-        1 => "1 error".to_owned(),
-        n => format!("{n} errors"),
-    };
-    let lines: String = complaints.iter().map(|line| format!("\t* {line}\n")).collect();
-    format!("{count} occurred:\n{lines}\n")
-}
-
 /// `PUT force-leave/:node`: a member that is alive says at once that it is, so nothing changes.
 pub async fn force_leave(call: Call) -> Result<Answer, Problem> {
     let may = call.authorizer().operator_write();
@@ -163,13 +153,5 @@ mod tests {
         ] {
             assert_eq!(host_and_port(address, 8301), (host, port), "{address}");
         }
-    }
-
-    #[test]
-    fn several_errors_are_listed_as_go_does() {
-        let one = several(&["a".to_owned()]);
-        assert_eq!(one, "1 error occurred:\n\t* a\n\n");
-        let two = several(&["a".to_owned(), "b".to_owned()]);
-        assert_eq!(two, "2 errors occurred:\n\t* a\n\t* b\n\n");
     }
 }

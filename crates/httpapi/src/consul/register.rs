@@ -3,7 +3,7 @@
 //! Node, service and checks become one entry, so all or nothing of it is applied.
 //! Source: Consul, "Catalog HTTP API"; stories 21 and 22.
 
-use super::checks::{self, Given, kind};
+use super::checks::{Given, kind, run_member};
 use super::error::Problem;
 use super::json::{Place, each_member, members};
 use super::services::{catalog_service, locality};
@@ -138,9 +138,7 @@ fn definition(place: &Place, json: &Json) -> Result<Option<Box<CheckDefinition>>
     let inside = place.inside("Definition", "HealthCheckDefinition");
     let mut run = CheckDefinition::default();
     each_member(given, false, &mut |key, value| {
-        Ok(checks::text_member(&mut run, key, value, &inside)?
-            || checks::truth_member(&mut run, key, value, &inside)?
-            || checks::other_member(&mut run, key, value, Given::Alone, &inside)?)
+        run_member(&mut run, key, value, Given::Alone, &inside)
     })?;
     Ok((run != CheckDefinition::default()).then(|| Box::new(run)))
 }

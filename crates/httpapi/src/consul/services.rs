@@ -1,9 +1,9 @@
 //! Service definitions as clients give them, to an agent or to the catalog.
 
 use super::checks::{Definition, Given};
-use super::error::Problem;
+use super::error::{Problem, several};
 use super::json::{Place, each_member, members};
-use super::shapes::NO_PROXY;
+use super::proxy;
 use lang::json::Json;
 use model::{
     Check, Instance, InstanceId, Locality, Opaque, Registration, ServiceAddress, ServiceName, Text,
@@ -44,7 +44,7 @@ fn member(
         }
         "weights" => weights(place, value, &mut instance.weights)?,
         "locality" => instance.locality = locality(place, value)?,
-        "proxy" => instance.proxy = proxy(place, value)?,
+        "proxy" => instance.proxy = proxy::read(place, value)?,
         "connect" => instance.connect = connect(place, value)?,
         _ => return Ok(false),
     }
@@ -101,57 +101,106 @@ const AGENT_SERVICE: &str = concat!(
     "*structs.Alias }"
 );
 
-/// A registration with the agent.
-pub fn agent_service(json: &Json) -> Result<Registration, Problem> {
-    let mut instance = Instance::default();
-    let mut checks = Vec::new();
-    let mut weighed = false;
-    let place = Place::root("").inside("Alias", "");
-    members(json, AGENT_SERVICE, true, &mut |key, value| {
+/// A service as it was given to the agent.
+#[derive(Debug, Default)]
+pub struct ServiceDefinition {
+    /// The service; its id is empty if none was given.
+    pub instance: Instance,
+    /// Its checks, `Check` before `Checks`.
+    pub checks: Vec<Definition>,
+    /// The sidecar that it asks for.
+    pub sidecar: Option<Box<ServiceDefinition>>,
+    weighed: bool,
+}
+
+impl ServiceDefinition {
+    /// Reads a service, and its sidecar with it.
+    pub fn read(json: &Json) -> Result<ServiceDefinition, Problem> {
+        let mut given = ServiceDefinition::default();
+        let place = Place::root("").inside("Alias", "");
+        members(json, AGENT_SERVICE, true, &mut |key, value| given.member(key, value, &place))?;
+        Ok(given)
+    }
+
+    fn member(&mut self, key: &str, value: &Json, place: &Place) -> Result<bool, Problem> {
+        let instance = &mut self.instance;
         match key {
-            "name" => service_name(&place, "Name", value, &mut instance.service)?,
-            "check" => checks.insert(0, embedded(value)?),
+            "name" => service_name(place, "Name", value, &mut instance.service)?,
+            "check" => self.checks.insert(0, embedded(value)?),
             "checks" => {
-                for check in place.items("Checks", value, "structs.CheckTypes")?.unwrap_or_default()
-                {
-                    checks.push(embedded(check)?);
+                let checks = place.items("Checks", value, "structs.CheckTypes")?;
+                for check in checks.unwrap_or_default() {
+                    self.checks.push(embedded(check)?);
                 }
             }
             "token" => place.text("Token", value, &mut Text::default())?,
             "enable_tag_override" => {
                 place.truth("EnableTagOverride", value, &mut instance.enable_tag_override)?;
             }
-            "tagged_addresses" => instance.tagged_addresses = tagged_addresses(&place, value)?,
+            "tagged_addresses" => instance.tagged_addresses = tagged_addresses(place, value)?,
             "socket_path" => place.text("SocketPath", value, &mut instance.socket_path)?,
+            "connect" => {
+                self.sidecar = sidecar_of(value)?.map(Box::new);
+                return member(instance, key, value, place);
+            }
             key => {
-                weighed |= key == "weights" && *value != Json::Null;
-                return member(&mut instance, key, value, &place);
+                self.weighed |= key == "weights" && *value != Json::Null;
+                return member(instance, key, value, place);
             }
         }
         Ok(true)
-    })?;
-    validate(&instance, weighed)?;
-    if instance.id.is_empty() {
-        instance.id = InstanceId::from(instance.service.as_str());
     }
-    fill_addresses(&mut instance);
-    let checks = embedded_checks(&instance, checks)?;
-    Ok(Registration { instance, checks })
+
+    /// What is registered, if nothing speaks against it.
+    pub fn registration(self) -> Result<Registration, Problem> {
+        let ServiceDefinition { mut instance, checks, .. } = self;
+        fill_addresses(&mut instance);
+        let checks = embedded_checks(&instance, checks)?;
+        Ok(Registration { instance, checks })
+    }
+}
+
+/// Reads the body of a registration with the agent and refuses what Consul does, in its order; the
+/// sidecar, if one is asked for, is yet to be made out of its service.
+pub fn agent_service(
+    json: &Json,
+) -> Result<(Registration, Option<Box<ServiceDefinition>>), Problem> {
+    let mut given = ServiceDefinition::read(json)?;
+    validate(&given)?;
+    if given.instance.id.is_empty() {
+        given.instance.id = InstanceId::from(given.instance.service.as_str());
+    }
+    let sidecar = given.sidecar.take();
+    Ok((given.registration()?, sidecar))
 }
 
 fn embedded(json: &Json) -> Result<Definition, Problem> {
     Definition::read(json, Given::WithService, &Place::root("").inside("Alias", ""))
 }
 
+fn names_sidecar(key: &str) -> bool {
+    ["SidecarService", "sidecar_service"].iter().any(|name| name.eq_ignore_ascii_case(key))
+}
+
+/// The sidecar that a `Connect` block asks for.
+fn sidecar_of(connect: &Json) -> Result<Option<ServiceDefinition>, Problem> {
+    let Json::Object(members) = connect else { return Ok(None) };
+    match members.iter().rfind(|(key, _)| names_sidecar(key)) {
+        Some((_, value)) if *value != Json::Null => ServiceDefinition::read(value).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// What an agent refuses, in the order in which it looks.
-fn validate(instance: &Instance, weighed: bool) -> Result<(), Problem> {
+pub fn validate(given: &ServiceDefinition) -> Result<(), Problem> {
+    let instance = &given.instance;
     if instance.service.is_empty() {
         return Err(Problem::bad("Missing service name"));
     }
     if is_any(&instance.address) {
         return Err(Problem::bad("Invalid service address"));
     }
-    if weighed {
+    if given.weighed {
         validate_weights(instance.weights)?;
     }
     for (key, value) in instance.meta.iter().flatten() {
@@ -166,19 +215,35 @@ fn validate(instance: &Instance, weighed: bool) -> Result<(), Problem> {
             "Invalid Service Meta: Node metadata cannot contain more than 64 key/value pairs",
         ));
     }
+    match complaints(given) {
+        none if none.is_empty() => Ok(()),
+        some => Err(Problem::Bad(format!("Validation failed: {}", several(&some)))),
+    }
+}
+
+/// What contradicts itself in a service.
+fn complaints(given: &ServiceDefinition) -> Vec<String> {
+    let instance = &given.instance;
+    let sidecar = given.sidecar.as_deref();
     let zone_alone = instance
         .locality
         .as_ref()
         .is_some_and(|at| at.region.is_empty() && !at.availability_zone.is_empty());
     let native = instance.connect.as_ref().is_some_and(|c| c.0.contains("\"Native\":true"));
-    let complaint = if native && instance.port == 0 && instance.socket_path.is_empty() {
-        "Port or SocketPath must be set for a Connect native service."
-    } else if zone_alone {
-        "zone cannot be set without region"
-    } else {
-        return Ok(());
-    };
-    Err(Problem::Bad(format!("Validation failed: 1 error occurred:\n\t* {complaint}\n\n")))
+    let reachable = instance.port != 0 || !instance.socket_path.is_empty();
+    let all = [
+        (
+            sidecar.is_some_and(|sidecar| !sidecar.instance.id.is_empty()),
+            "A SidecarService cannot specify an ID as this is managed by the agent",
+        ),
+        (
+            sidecar.is_some_and(|sidecar| sidecar.sidecar.is_some()),
+            "A SidecarService cannot have a nested SidecarService",
+        ),
+        (native && !reachable, "Port or SocketPath must be set for a Connect native service."),
+        (zone_alone, "zone cannot be set without region"),
+    ];
+    all.into_iter().filter(|(is, _)| *is).map(|(_, complaint)| complaint.to_owned()).collect()
 }
 
 fn validate_weights(weights: Weights) -> Result<(), Problem> {
@@ -312,41 +377,18 @@ pub fn locality(place: &Place, json: &Json) -> Result<Option<Box<Locality>>, Pro
     Ok(Some(Box::new(locality)))
 }
 
-/// The proxy block as given, with the members that Consul always shows.
-fn proxy(place: &Place, json: &Json) -> Result<Option<Opaque>, Problem> {
-    let Some(given) = place.object("Proxy", json, "structs.ConnectProxyConfig")? else {
-        return Ok(None);
-    };
-    if given.is_empty() {
-        return Ok(None);
-    }
-    let mut shown = given.to_vec();
-    let always = lang::json::parse(NO_PROXY.as_bytes());
-    if let Ok(Json::Object(always)) = always {
-        let lacking = |key: &str| !given.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
-        shown.extend(always.into_iter().filter(|(key, _)| lacking(key)));
-    }
-    Ok(Some(Opaque(Arc::from(Json::Object(shown).canonical()))))
-}
-
-/// The connect block as given. A sidecar would be a second service, which nobody runs here.
+/// The connect block as given, but for the sidecar, which is a service of its own.
 fn connect(place: &Place, json: &Json) -> Result<Option<Opaque>, Problem> {
     let Some(given) = place.object("Connect", json, "structs.ServiceConnect")? else {
         return Ok(None);
     };
-    if given.iter().any(|(key, value)| {
-        let key = key.to_lowercase().replace('_', "");
-        key == "sidecarservice" && *value != Json::Null
-    }) {
-        return Err(Problem::bad("Invalid SidecarService: sidecars are not supported"));
-    }
     let shown: Vec<(String, Json)> = given
         .iter()
+        .filter(|(key, value)| !names_sidecar(key) && *value != Json::Bool(false))
         .map(|(key, value)| match key.eq_ignore_ascii_case("native") {
             true => ("Native".to_owned(), value.clone()),
             false => (key.clone(), value.clone()),
         })
-        .filter(|(_, value)| *value != Json::Bool(false))
         .collect();
     match shown.is_empty() {
         true => Ok(None),
@@ -359,7 +401,8 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Registration, Problem> {
-        agent_service(&lang::json::parse(body.as_bytes()).unwrap())
+        let read = agent_service(&lang::json::parse(body.as_bytes()).unwrap());
+        read.map(|(registration, _)| registration)
     }
 
     #[track_caller]
@@ -391,6 +434,11 @@ mod tests {
             r#"{"Name":"w","Connect":{"Native":true}}"#,
             "Validation failed: 1 error occurred:\n\t* Port or SocketPath must be set for a \
              Connect native service.\n\n",
+        );
+        refused(
+            r#"{"Name":"w","Connect":{"SidecarService":{"ID":"x","Connect":{"sidecar_service":{}}}}}"#,
+            "Validation failed: 2 errors occurred:\n\t* A SidecarService cannot specify an ID as this \
+             is managed by the agent\n\t* A SidecarService cannot have a nested SidecarService\n\n",
         );
         refused(
             r#"{"Name":"w","Check":{"TTL":"10s","Status":"odd"}}"#,

@@ -3,6 +3,7 @@
 //! Source: Consul, "HTTP API", recorded answers. What is left out when empty, and what is `null`, `[]` or `{}` then,
 //! is what clients see of a real Consul.
 
+use super::proxy::Block;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::{
@@ -445,7 +446,8 @@ impl Serialize for AgentService<'_> {
             map.serialize_entry("ContentHash", hash)?;
         }
         if is.proxy.is_some() {
-            map.serialize_entry("Proxy", &Echo(is.proxy.as_ref(), NO_PROXY))?;
+            let shown = Block::of(is.proxy.as_ref()).for_agent();
+            map.serialize_entry("Proxy", &Echo(Some(&shown), NO_PROXY))?;
         }
         if is.connect.is_some() {
             map.serialize_entry("Connect", &Echo(is.connect.as_ref(), NO_CONNECT))?;

@@ -271,3 +271,38 @@ async fn no_token_is_taken_while_there_are_none() {
         assert_eq!(said(&reply), (401, "ACL support disabled"));
     }
 }
+
+#[tokio::test]
+async fn a_sidecar_comes_and_goes_with_its_service() {
+    let face = start();
+    let with = r#"{"Name":"side","Port":8080,"Connect":{"SidecarService":{}}}"#;
+    face.must("/v1/agent/service/register", with).await;
+    face.must("/v1/agent/service/register", with).await;
+    let services = body(&face.get("/v1/agent/services").await);
+    assert_eq!(services["side"]["Connect"], Value::Null);
+    let sidecar = &services["side-sidecar-proxy"];
+    assert_eq!((&sidecar["Kind"], &sidecar["Port"]), (&json!("connect-proxy"), &json!(21_000)));
+    assert_eq!(
+        sidecar["Proxy"],
+        json!({
+            "DestinationServiceName": "side", "DestinationServiceID": "side", "Expose": {},
+            "LocalServiceAddress": "127.0.0.1", "LocalServicePort": 8080, "MeshGateway": {},
+        })
+    );
+    let row = body(&face.get("/v1/catalog/service/side-sidecar-proxy").await);
+    assert_eq!(row[0]["ServiceProxy"]["Mode"], "");
+    face.must("/v1/agent/service/deregister/side", "").await;
+    assert_eq!(face.get("/v1/agent/services").await.body, "{}");
+
+    let own = r#"{"Name":"web-sidecar-proxy","Kind":"connect-proxy"}"#;
+    face.must("/v1/agent/service/register", own).await;
+    face.must("/v1/agent/service/register", WEB).await;
+    face.must("/v1/agent/service/deregister/web", "").await;
+    let services = body(&face.get("/v1/agent/services").await);
+    assert!(services["web-sidecar-proxy"].is_object(), "a service of its own stays: {services}");
+    let refused = r#"{"Name":"side","Connect":{"SidecarService":{"ID":"x"}}}"#;
+    let reply = face.put("/v1/agent/service/register", refused).await;
+    let text = "Validation failed: 1 error occurred:\n\t* A SidecarService cannot specify an ID as \
+                this is managed by the agent\n\n";
+    assert_eq!(said(&reply), (400, text));
+}

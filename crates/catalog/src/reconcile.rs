@@ -6,8 +6,8 @@
 use crate::entry::Command;
 use crate::keys::NodeKey;
 use crate::view::{Held, View};
-use model::{Check, Instance, NodeName, Owner, Tenant};
-use std::collections::BTreeSet;
+use model::{Check, Instance, NodeName, Owner, Row, Tenant};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an owner wants on one node.
 #[derive(Debug, Clone, Default)]
@@ -34,27 +34,31 @@ pub fn reconcile(
     if view.node(&node)?.value.is_none() {
         commands.push(Command::EnsureNode(wanted.node.clone()));
     }
-    let mut kept_instances = BTreeSet::new();
+    let mut kept_instances = BTreeMap::new();
     for instance in &wanted.instances {
         let key = node.instance(&instance.id);
         let stands = view.instance(&key)?;
         if !stands.is_some_and(|row| row.claim == *instance && row.owner == *owner) {
             commands.push(Command::PutInstance(Box::new(instance.clone())));
         }
-        kept_instances.insert(key.id);
+        kept_instances.insert(key.id, instance);
     }
     let mut kept_checks = BTreeSet::new();
     for check in &wanted.checks {
         let key = node.check(&check.id);
         let stands = view.check(&key)?;
-        let same = stands.is_some_and(|row| same_check(row, check) && row.owner == *owner);
-        if !same {
+        let watched = match kept_instances.get(&check.instance.fold()) {
+            Some(instance) => Some(*instance),
+            None => view.instance(&node.instance(&check.instance))?.map(|row| &row.claim),
+        };
+        let same = |row: &Row<Check>| same_check(row, check, watched) && row.owner == *owner;
+        if !stands.is_some_and(|row| same(row)) {
             commands.push(Command::PutCheck(Box::new(check.clone())));
         }
         kept_checks.insert(key.id);
     }
     for row in view.instances_on(&node)? {
-        if row.owner == *owner && !kept_instances.contains(&row.id.fold()) {
+        if row.owner == *owner && !kept_instances.contains_key(&row.id.fold()) {
             commands.push(Command::RemoveInstance(wanted.node.clone(), row.id.clone()));
         }
     }
@@ -66,10 +70,10 @@ pub fn reconcile(
     Ok(commands)
 }
 
-/// Whether two checks say the same; what the catalog fills in from the instance does not count.
-fn same_check(stands: &Check, wanted: &Check) -> bool {
+/// Whether a check stands as it would be written: the catalog fills in what its instance says.
+fn same_check(stands: &Check, wanted: &Check, watched: Option<&Instance>) -> bool {
     let mut wanted = wanted.clone();
-    wanted.service = stands.service.clone();
-    wanted.service_tags = stands.service_tags.clone();
+    wanted.service = watched.map(|instance| instance.service.clone()).unwrap_or_default();
+    wanted.service_tags = watched.map_or_else(model::empty_tags, |instance| instance.tags.clone());
     *stands == wanted
 }

@@ -250,3 +250,46 @@ fn tags_from_the_catalog_reach_the_instance_and_its_checks() {
     local.take_tags(&id, &before, Arc::from([Text::new("late")]));
     assert_eq!(tags(&local), both("new"), "it was another when the catalog was looked at");
 }
+
+fn maintenance(id: &str, instance: &str) -> Operation {
+    Operation::RegisterCheck(Box::new(Check {
+        id: id.into(),
+        name: "Service Maintenance Mode".into(),
+        notes: "work".into(),
+        kind: "maintenance".into(),
+        instance: instance.into(),
+        ..Check::default()
+    }))
+}
+
+#[test]
+fn maintenance_outlives_a_restart_and_goes_with_its_service() {
+    let operations = vec![
+        register("web", vec![ttl("c")]),
+        maintenance("_node_maintenance", ""),
+        maintenance("_service_maintenance:web", "web"),
+    ];
+    let mut local = local(operations);
+    let before = checks(&local);
+    assert_eq!(before.len(), 3);
+    local.restored(WallTime(0));
+    assert_eq!(checks(&local), before);
+    let held = local.check(&Folded::new("_node_maintenance")).unwrap();
+    assert_eq!((held.spec().kind, held.unproven), (Kind::Passive, false));
+    local.apply(register("web", vec![ttl("c")])).unwrap();
+    assert_eq!(checks(&local), before, "registered again");
+    local.apply(Operation::Deregister("web".into())).unwrap();
+    assert_eq!(checks(&local), ["_node_maintenance critical \"\" "]);
+}
+
+#[test]
+fn replacing_the_checks_of_a_service_ends_its_maintenance_as_in_consul() {
+    let replace = register_with("web", "web", vec![], ExistingChecks::Replace);
+    let operations = vec![
+        register("web", vec![]),
+        maintenance("_service_maintenance:web", "web"),
+        maintenance("_node_maintenance", ""),
+        replace,
+    ];
+    check(operations, &["_node_maintenance critical \"\" "]);
+}

@@ -75,6 +75,9 @@ impl World {
         if !planned.commands.is_empty() {
             self.write(mine(), Claim::Reconcile, planned.commands).unwrap();
         }
+        for CatalogTags { id, before, tags } in planned.tags {
+            self.local.take_tags(&id, &before, tags);
+        }
         (done, planned.conflicts)
     }
 
@@ -261,14 +264,36 @@ fn tags_that_anybody_may_change_stay_changed() {
     world.pass(&scope);
     let retagged = Instance { tags: std::sync::Arc::from(["v2".into()]), ..open };
     world.by_hand(Command::PutInstance(Box::new(retagged)));
-    world.pass(&everything());
+    assert_eq!(world.pass(&everything()).0, ["put a"], "the row is the agent's again");
     let key = NodeKey::new(Tenant::DEFAULT, &"n1".into()).instance(&"a".into());
     assert_eq!(world.view.instance(&key).unwrap().unwrap().tags[..], ["v2"]);
+    assert_eq!(world.local.instance(&Folded::new("a")).unwrap().tags[..], ["v2"]);
+    assert_eq!(world.pass(&everything()).0, [""; 0]);
+}
+
+#[test]
+fn the_checks_of_an_instance_follow_its_name_and_tags() {
+    let mut world = World::new();
+    let scope = world.change(register("a", 1, vec![check("c", "a")]));
+    world.pass(&scope);
+    let other = Instance {
+        service: "other".into(),
+        tags: std::sync::Arc::from(["v2".into()]),
+        ..instance("a", 1)
+    };
+    let registration = Registration { instance: other, checks: vec![] };
+    let scope = world.change(Operation::Register(Box::new(registration), ExistingChecks::Keep));
+    assert_eq!(world.pass(&scope).0, ["put a", "put check c"]);
+    let key = NodeKey::new(Tenant::DEFAULT, &"n1".into()).check(&"c".into());
+    let row = world.view.check(&key).unwrap().unwrap();
+    assert_eq!((row.service.as_str(), &row.service_tags[..]), ("other", &["v2".into()][..]));
+    assert_eq!(world.pass(&everything()).0, [""; 0]);
 }
 
 #[derive(Debug, Clone)]
 enum Step {
-    Register(u8, i64, bool),
+    /// With a check or not, with tags that others may change or not.
+    Register(u8, i64, bool, bool),
     Deregister(u8),
     Observe(u8, bool),
     Sync,
@@ -281,7 +306,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let id = 0u8..4;
     prop_oneof![
-        (id.clone(), 0i64..3, any::<bool>()).prop_map(|(i, p, c)| Step::Register(i, p, c)),
+        (id.clone(), 0i64..3, any::<bool>(), any::<bool>())
+            .prop_map(|(i, p, c, open)| Step::Register(i, p, c, open)),
         id.clone().prop_map(Step::Deregister),
         (id.clone(), any::<bool>()).prop_map(|(i, up)| Step::Observe(i, up)),
         Just(Step::Sync),
@@ -297,10 +323,13 @@ impl World {
     fn take(&mut self, step: Step) {
         let id = |number: u8| format!("i{number}");
         match step {
-            Step::Register(number, port, checked) => {
+            Step::Register(number, port, checked, enable_tag_override) => {
                 let checks =
                     if checked { vec![run_check(&format!("c{number}"), "")] } else { vec![] };
-                let scope = self.change(register(&id(number), port, checks));
+                let instance = Instance { enable_tag_override, ..instance(&id(number), port) };
+                let registration = Registration { instance, checks };
+                let existing = ExistingChecks::Keep;
+                let scope = self.change(Operation::Register(Box::new(registration), existing));
                 self.guarded_pass(&scope);
             }
             Step::Deregister(number) => {
@@ -318,7 +347,9 @@ impl World {
             }
             Step::Sync => self.guarded_pass(&everything()),
             Step::Hand(number, port) => {
-                self.by_hand(Command::PutInstance(Box::new(instance(&id(number), port))));
+                let tags = std::sync::Arc::from([model::Text::new("hand")]);
+                let row = Instance { tags, ..instance(&id(number), port) };
+                self.by_hand(Command::PutInstance(Box::new(row)));
             }
             Step::HandRemoves(number) => {
                 self.by_hand(Command::RemoveInstance("n1".into(), id(number).as_str().into()));

@@ -280,3 +280,25 @@ async fn tags_that_nobody_may_change_are_put_back() {
     world.becomes(&["agent/n1 web", "agent/n1 c critical "]).await;
     assert_eq!(tags(&world), ["own", "own", "own"]);
 }
+
+#[tokio::test]
+async fn a_whole_node_is_told_in_few_entries_of_bounded_size() {
+    const INSTANCES: usize = 5_000;
+    let world = World::new().await;
+    world.becomes(&[]).await;
+    world.catalog.set_leadership(leading(false));
+    world.catalog.fail_writes(Some(WriteError::NoLeader));
+    for number in 0..INSTANCES {
+        let id = format!("i{number:04}");
+        world.register(&id, vec![ttl(&id, 600)]).await.unwrap();
+    }
+    world.catalog.fail_writes(None);
+    let before = world.catalog.view().index().0;
+    let limit = std::time::Instant::now() + Duration::from_secs(60);
+    while world.rows().len() < 2 * INSTANCES {
+        assert!(std::time::Instant::now() < limit, "{} rows", world.rows().len());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let entries = world.catalog.view().index().0 - before;
+    assert_eq!(entries, (2 * INSTANCES).div_ceil(256) as u64);
+}

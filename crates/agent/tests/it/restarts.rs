@@ -31,6 +31,32 @@ async fn registrations_and_fresh_reports_are_here_again() {
 }
 
 #[tokio::test]
+async fn maintenance_is_here_again_and_in_the_catalog() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::on(directory.path(), catalog()).await;
+    let maintenance = |id: &str, instance: &str| Check {
+        id: id.into(),
+        kind: "maintenance".into(),
+        notes: "work".into(),
+        instance: instance.into(),
+        ..Check::default()
+    };
+    world.register("web", vec![]).await.unwrap();
+    for (id, instance) in [("_node_maintenance", ""), ("_service_maintenance:web", "web")] {
+        let check = maintenance(id, instance);
+        world.registrar.register_check(check, Author::default()).await.unwrap();
+    }
+    let rows = world.rows();
+    assert_eq!(rows.len(), 3);
+    world.agent.shutdown().await;
+    let world = World::on(directory.path(), catalog()).await;
+    let kept: Vec<String> =
+        world.registrar.checks().iter().map(|c| format!("{} {}", c.kind, c.notes)).collect();
+    assert_eq!(kept, ["maintenance work"; 2]);
+    world.becomes(&rows.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
 async fn a_catalog_that_forgot_is_told_again() {
     let directory = tempfile::tempdir().unwrap();
     let world = World::on(directory.path(), catalog()).await;

@@ -41,6 +41,24 @@ async fn output_that_changes_all_the_time_reaches_the_log_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thousand_runs_that_only_talk_write_nothing() {
+    let world = World::new().await;
+    let mut check = ttl("c", 600);
+    check.status = Status::Passing;
+    world.register("web", vec![check]).await.unwrap();
+    let told = world.catalog.view().index();
+    for run in 0..1000 {
+        world.observe("c", Status::Passing, &run.to_string()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(140)).await;
+    }
+    assert!(world.agent.counters().sync_passes > 1, "everything was compared meanwhile");
+    assert_eq!(world.catalog.view().index(), told);
+    assert_eq!(world.checks(), ["c passing 999"]);
+    world.observe("c", Status::Warning, "hm").await.unwrap();
+    assert_eq!(world.rows()[1], "agent/n1 c warning hm");
+}
+
+#[tokio::test(start_paused = true)]
 async fn output_is_told_at_once_where_no_interval_is_set() {
     let config = Config { check_update_interval: Duration::ZERO, ..Config::new("n1".into()) };
     let world = World::with(catalog(), config).await;

@@ -16,7 +16,7 @@ pub enum Acl {
 }
 
 /// The secret a client sent; empty for none.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Token(Text);
 
 impl Token {

@@ -3,6 +3,7 @@
 use crate::aside::Aside;
 use crate::consul::error::Problem;
 use crate::context::Context;
+use crate::recent::Recent;
 use crate::target::Query;
 use bytes::Bytes;
 use catalog::{Authorizer, Command, Outcome, Reply, Token};
@@ -19,6 +20,8 @@ pub struct Call {
     pub context: Arc<Context>,
     /// Where large work is done.
     pub aside: Arc<Aside>,
+    /// What was asked for with `cached` before.
+    pub recent: Arc<Recent>,
     /// Cancelled when the process ends, so that nothing waits on.
     pub ending: CancellationToken,
     /// Headers, peer and the body, unread.

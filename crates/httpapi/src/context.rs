@@ -84,6 +84,9 @@ pub struct Settings {
     pub max_query_time: Duration,
     /// How long to wait for what is not held here.
     pub hold_limit: Duration,
+    /// How far behind the leader a read of the catalog or of health may be that does not say; zero asks
+    /// the leader.
+    pub discovery_max_stale: Duration,
 }
 
 impl Default for Settings {
@@ -94,6 +97,7 @@ impl Default for Settings {
             default_query_time: Duration::from_secs(300),
             max_query_time: Duration::from_secs(600),
             hold_limit: Duration::from_secs(5),
+            discovery_max_stale: Duration::ZERO,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::consul::blocking;
 use crate::consul::params;
 use crate::context::Context;
 use crate::dialects::{Door, Place, Route, Verb, find};
+use crate::recent::Recent;
 use crate::target::{Query, clean, decode, is_printable};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
@@ -31,7 +32,8 @@ pub struct Server {
 pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io::Result<Server> {
     let ending = CancellationToken::new();
     let limits = context.limits.clone();
-    let face = Face { context: Arc::new(context), aside: Arc::default(), ending: ending.clone() };
+    let (aside, recent) = (Arc::default(), Arc::default());
+    let face = Face { context: Arc::new(context), aside, recent, ending: ending.clone() };
     let server = net::http::serve(listeners, limits, Arc::new(face), ending)?;
     Ok(Server { server })
 }
@@ -51,20 +53,22 @@ impl Server {
 struct Face {
     context: Arc<Context>,
     aside: Arc<Aside>,
+    recent: Arc<Recent>,
     ending: CancellationToken,
 }
 
 impl Service for Face {
     fn call(&self, request: Request) -> net::http::Answer {
         let context = Arc::clone(&self.context);
-        let (aside, ending) = (Arc::clone(&self.aside), self.ending.clone());
-        Box::pin(serve(context, aside, ending, request))
+        let (aside, recent) = (Arc::clone(&self.aside), Arc::clone(&self.recent));
+        Box::pin(serve(context, aside, recent, self.ending.clone(), request))
     }
 }
 
 async fn serve(
     context: Arc<Context>,
     aside: Arc<Aside>,
+    recent: Arc<Recent>,
     ending: CancellationToken,
     request: Request,
 ) -> Response {
@@ -88,7 +92,8 @@ async fn serve(
             let id = id.clone();
             let aside = Arc::clone(&aside);
             let filter = OnceLock::new();
-            let call = Call { context, aside, ending, request, query, filter, rest, token, id };
+            let call =
+                Call { context, aside, recent, ending, request, query, filter, rest, token, id };
             let answer = knock(door, call).await.with(POLICY, ALLOW_ALL);
             let status = answer.status.as_u16();
             meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);

@@ -14,6 +14,7 @@ mod context;
 mod dialects;
 mod face;
 mod meters;
+mod recent;
 mod target;
 
 pub use consul::metrics::Metrics;

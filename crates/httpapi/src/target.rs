@@ -91,6 +91,11 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All names and values in the order given.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The query string with the names sorted, as Go writes it.
     pub fn sorted(&self) -> String {
         let mut pairs: Vec<_> = self.0.iter().collect();

@@ -15,7 +15,7 @@ use catalog::{Authorizer, View, Watch};
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use model::{Index, Tenant};
-use seams::{ReadError, Reader};
+use seams::{Consistency, ReadError, Reader};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,8 +85,8 @@ pub struct ReadDoor {
 pub enum Family {
     /// Catalog and health: the consistency is told.
     Catalog,
-    /// As above, and Consul has a cache for it; here every answer is fresh, and says so if a cached
-    /// one would have done.
+    /// As above, and Consul has a cache for it; here every answer is fresh, and says whether it was
+    /// asked for before if a cached one would have done.
     Cached,
     /// `health/service`: as above, and answered by Consul's streaming backend when it blocks, which
     /// knows no leader; clients see that, so it is kept.
@@ -210,7 +210,11 @@ impl Asked<'_> {
 
     /// Evaluates the read on a view as fresh as was asked; the view's index with it.
     async fn look(&self, reader: &dyn Reader) -> Result<(Found, Index), Problem> {
+        let behind = reader.leadership().last_contact;
         let view = match self.options.consistency {
+            None if self.options.most_behind.is_some_and(|most| behind > most) => {
+                reader.current(Consistency::Default).await?
+            }
             None => reader.view(),
             Some(consistency) => reader.current(consistency).await?,
         };
@@ -267,13 +271,25 @@ impl Asked<'_> {
             answer = answer.with(name("x-consul-effective-consistency"), word);
         }
         if self.options.cached && matches!(self.door.family, Family::Cached | Family::Streamed) {
-            answer = answer.with(name("x-cache"), HeaderValue::from_static("MISS"));
+            answer = self.with_cache(answer);
         }
         if found.filtered && !self.call.token.is_anonymous() {
             let header = name("x-consul-results-filtered-by-acls");
             answer = answer.with(header, HeaderValue::from_static("true"));
         }
         answer
+    }
+
+    /// Says whether the same was asked for before. The answer is fresh all the same, and so suits
+    /// every `Cache-Control`.
+    fn with_cache(&self, answer: Answer) -> Answer {
+        let Call { recent, request, query, token, .. } = self.call;
+        match recent.asked_before(request.head.uri.path(), query, token) {
+            false => answer.with(name("x-cache"), HeaderValue::from_static("MISS")),
+            true => answer
+                .with(name("x-cache"), HeaderValue::from_static("HIT"))
+                .with(name("age"), HeaderValue::from_static("0")),
+        }
     }
 
     /// An error; most reads tell of an index even then, since clients look for one, and of no leader.

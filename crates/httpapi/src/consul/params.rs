@@ -48,6 +48,9 @@ impl Enterprise {
 pub struct ReadOptions {
     /// How fresh; `None` for whatever this node holds.
     pub consistency: Option<Consistency>,
+    /// How far behind the leader this node may be, if whatever it holds will do; further behind, the
+    /// leader is asked. `None` for no limit.
+    pub most_behind: Option<Duration>,
     /// Wait for something newer than this; 0 does not wait.
     pub index: u64,
     /// How long to wait at most.
@@ -65,10 +68,8 @@ impl ReadOptions {
         let mut stale = query.has("stale");
         let consistent = query.has("consistent");
         let cached = query.has("cached");
-        if let Some(text) = query.given("max_stale") {
-            let bad = |_| Problem::Bad(format!("Invalid max_stale value {}", quote(text)));
-            stale |= duration::parse(text).map_err(bad)? > 0;
-        }
+        let mut most_behind = max_stale(query)?;
+        stale |= most_behind.is_some();
         let conflict =
             |what| format!("Cannot specify ?{what} with ?consistent, conflicting semantics.");
         if stale && consistent {
@@ -77,13 +78,17 @@ impl ReadOptions {
         if cached && consistent {
             return Err(Problem::Bad(conflict("cached")));
         }
+        if !(stale || consistent || cached || query.has("leader")) {
+            most_behind = discovery_max_stale(call);
+            stale = most_behind.is_some();
+        }
         let consistency = match (stale, consistent) {
             (true, _) => None,
             (false, true) => Some(Consistency::Consistent),
             (false, false) => Some(Consistency::Default),
         };
         let wait = limited(call, wait);
-        Ok(ReadOptions { consistency, index, wait, cached })
+        Ok(ReadOptions { consistency, most_behind, index, wait, cached })
     }
 
     /// Consul's word for the consistency.
@@ -94,6 +99,22 @@ impl ReadOptions {
             Some(Consistency::Default) => "leader",
         }
     }
+}
+
+/// `max_stale`; what is not positive is none.
+fn max_stale(query: &Query) -> Result<Option<Duration>, Problem> {
+    let Some(text) = query.given("max_stale") else { return Ok(None) };
+    let bad = |_| Problem::Bad(format!("Invalid max_stale value {}", quote(text)));
+    let nanos = u64::try_from(duration::parse(text).map_err(bad)?).unwrap_or_default();
+    Ok(Some(Duration::from_nanos(nanos)).filter(|most| !most.is_zero()))
+}
+
+/// The same for reads of the catalog and of health that do not say, where it is configured.
+fn discovery_max_stale(call: &Call) -> Option<Duration> {
+    let path = call.request.head.uri.path();
+    let discovers = path.starts_with("/v1/catalog/") || path.starts_with("/v1/health/");
+    let most = call.context.settings.discovery_max_stale;
+    (discovers && !most.is_zero()).then_some(most)
 }
 
 /// How long a call waits that has no index to wait for; one that is given is read all the same.

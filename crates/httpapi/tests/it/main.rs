@@ -2,6 +2,7 @@
 
 mod agent_doors;
 mod blocking;
+mod cached;
 mod doors;
 mod filters;
 mod held;

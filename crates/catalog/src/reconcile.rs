@@ -6,7 +6,7 @@
 use crate::entry::Command;
 use crate::keys::NodeKey;
 use crate::view::{Held, View};
-use model::{Check, Instance, NodeName, Owner, Row, Tenant};
+use model::{Check, Folded, Instance, NodeName, Owner, Row, Tenant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an owner wants on one node.
@@ -47,10 +47,7 @@ pub fn reconcile(
     for check in &wanted.checks {
         let key = node.check(&check.id);
         let stands = view.check(&key)?;
-        let watched = match kept_instances.get(&check.instance.fold()) {
-            Some(instance) => Some(*instance),
-            None => view.instance(&node.instance(&check.instance))?.map(|row| &row.claim),
-        };
+        let watched = filled_in_from(view, owner, &node, &kept_instances, check)?;
         let same = |row: &Row<Check>| same_check(row, check, watched) && row.owner == *owner;
         if !stands.is_some_and(|row| same(row)) {
             commands.push(Command::PutCheck(Box::new(check.clone())));
@@ -68,6 +65,22 @@ pub fn reconcile(
         }
     }
     Ok(commands)
+}
+
+/// The instance whose service and tags the catalog will fill in: the one wanted, unless another
+/// reconciler has its row.
+fn filled_in_from<'a>(
+    view: &'a View,
+    owner: &Owner,
+    node: &NodeKey,
+    wanted: &BTreeMap<Folded, &'a Instance>,
+    check: &Check,
+) -> Held<Option<&'a Instance>> {
+    let key = node.instance(&check.instance);
+    let stands = view.instance(&key)?;
+    let is_anothers = stands.is_some_and(|row| row.owner != *owner && row.owner.reconciles());
+    let wanted = wanted.get(&key.id).copied().filter(|_| !is_anothers);
+    Ok(wanted.or(stands.map(|row| &row.claim)))
 }
 
 /// Whether a check stands as it would be written: the catalog fills in what its instance says.

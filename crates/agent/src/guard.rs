@@ -80,7 +80,7 @@ pub fn run(words: &[OsString]) -> io::Result<()> {
 
 /// The agent never writes: whatever ends the wait is its end.
 fn watch(mut agent: UnixStream) {
-    let _ = agent.read(&mut [0]);
+    while agent.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {}
     // Group 0 is our own. It cannot fail: the group has at least this process.
     let _ = killpg(Pid::from_raw(0), Signal::SIGKILL);
 }

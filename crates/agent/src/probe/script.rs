@@ -46,7 +46,9 @@ fn run(definition: Arc<CheckDefinition>, limits: Limits) -> BoxFuture<'static, O
     Box::pin(async move {
         match Guarded::start(&definition, limits.output) {
             Ok(guarded) => guarded.finish(&definition, limits.timeout).await,
-            Err(error) => Observation::critical(not_started(&definition, &error)),
+            Err(error) => Observation::critical(format!(
+                "the guard of the script could not be started from {OURSELVES}: {error}"
+            )),
         }
     })
 }

@@ -3,6 +3,10 @@
 use super::{Config, Raw, read_file, resolve};
 use std::path::PathBuf;
 
+/// Consul says it too; only whoever configures it can know who reaches the port.
+const SCRIPTS_ARE_ON: &str = "enable_script_checks lets whoever reaches the HTTP port run programs \
+                              here as the agent's user; enable_local_script_checks does not";
+
 /// The files and flags that a process was started with.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -36,7 +40,11 @@ impl Sources {
         }
         raw.merge(self.flags.clone());
         let typed = serde_json::to_value(&raw)?;
-        Ok(Loaded { config: resolve(raw, self.dev)?, warnings, typed })
+        let config = resolve(raw, self.dev)?;
+        if config.checks.scripts == agent::Scripts::On {
+            warnings.push(SCRIPTS_ARE_ON.to_owned());
+        }
+        Ok(Loaded { config, warnings, typed })
     }
 }
 

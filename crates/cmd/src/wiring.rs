@@ -175,10 +175,10 @@ impl Running {
     }
 }
 
-/// The largest entry of the log: a value of the largest size must fit.
+/// The largest entry of the log: a value and a transaction of the largest size must fit.
 fn largest_entry(config: &Config) -> usize {
     let usual = consensus::Limits::default().max_entry_bytes;
-    usual.max(config.kv_max_value_size + ENTRY_OVERHEAD)
+    usual.max(config.kv_max_value_size.max(config.txn_max_req_len) + ENTRY_OVERHEAD)
 }
 
 async fn start_cluster(
@@ -260,6 +260,7 @@ fn context(
     let settings = Settings {
         session_ttl_min: config.session_ttl_min,
         kv_max_value_size: config.kv_max_value_size,
+        txn_max_req_len: config.txn_max_req_len,
         ..Settings::default()
     };
     let usual = net::http::Limits::default();

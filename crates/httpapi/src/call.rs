@@ -93,6 +93,21 @@ impl Call {
         commands: Vec<Command>,
         prefix: &'static str,
     ) -> Result<bool, Problem> {
+        match self.propose(doors, authorizer, commands).await? {
+            Outcome::Done(replies) => Ok(!replies.contains(&Reply::ConditionFailed)),
+            Outcome::Refused(refusal) => {
+                Err(Problem::Refused { prefix, refusal: Box::new(refusal) })
+            }
+        }
+    }
+
+    /// Writes to a catalog, and says what became of it.
+    pub async fn propose(
+        &self,
+        doors: &Doors,
+        authorizer: &Authorizer,
+        commands: Vec<Command>,
+    ) -> Result<Outcome, Problem> {
         let proposal = Proposal {
             author: self.author(),
             owner: Owner::http(),
@@ -101,11 +116,6 @@ impl Call {
             request: None,
             commands,
         };
-        match doors.writer.propose(proposal).await?.outcome {
-            Outcome::Done(replies) => Ok(!replies.contains(&Reply::ConditionFailed)),
-            Outcome::Refused(refusal) => {
-                Err(Problem::Refused { prefix, refusal: Box::new(refusal) })
-            }
-        }
+        Ok(doors.writer.propose(proposal).await?.outcome)
     }
 }

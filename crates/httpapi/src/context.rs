@@ -78,6 +78,8 @@ pub struct Settings {
     pub session_ttl_min: Nanos,
     /// The most bytes of a value.
     pub kv_max_value_size: usize,
+    /// The most bytes of a transaction; [`Settings::kv_max_value_size`] where that is more.
+    pub txn_max_req_len: usize,
     /// How long a blocking query waits that does not say.
     pub default_query_time: Duration,
     /// How long a blocking query waits at most; a sixteenth more comes on top.
@@ -94,6 +96,7 @@ impl Default for Settings {
         Settings {
             session_ttl_min: Nanos::seconds(10),
             kv_max_value_size: 512 << 10,
+            txn_max_req_len: 512 << 10,
             default_query_time: Duration::from_secs(300),
             max_query_time: Duration::from_secs(600),
             hold_limit: Duration::from_secs(5),

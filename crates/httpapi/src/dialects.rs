@@ -10,7 +10,7 @@ use crate::consul::error::{Problem, Stop};
 use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
 use crate::consul::{
     agent, catalog, hashed, health, host, kv, local_health, maintenance, members, metrics,
-    operations, register, session, status,
+    operations, register, session, status, txn,
 };
 use seams::BoxFuture;
 
@@ -138,6 +138,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/session/list", Both, &[(Get, read(PLAIN, session::list))]),
     route("/v1/status/leader", Unread, &[(Get, act!(status::leader))]),
     route("/v1/status/peers", Unread, &[(Get, act!(status::peers))]),
+    route("/v1/txn", Partition, &[(Put, act!(txn::txn))]),
     route("/metrics", Unread, &[(Get, act!(metrics::scrape))]),
 ];
 

@@ -4,6 +4,7 @@
 //! Clients match on Consul's error texts, and those are the texts of Go's standard library. So the
 //! parsers here take what Go takes and complain in its words; nothing of Go is copied.
 
+pub mod base64;
 pub mod duration;
 pub mod filter;
 pub mod hcl;

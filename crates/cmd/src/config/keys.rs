@@ -167,7 +167,7 @@ pub(super) const BLOCKS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "limits",
-        &["http_max_conns_per_client", "kv_max_value_size"],
+        &["http_max_conns_per_client", "kv_max_value_size", "txn_max_req_len"],
         &[
             "https_handshake_timeout",
             "request_limits",
@@ -176,7 +176,6 @@ pub(super) const BLOCKS: &[(&str, &[&str], &[&str])] = &[
             "rpc_max_burst",
             "rpc_max_conns_per_client",
             "rpc_rate",
-            "txn_max_req_len",
         ],
     ),
     (

@@ -98,6 +98,7 @@ pub struct RawPorts {
 pub struct RawLimits {
     pub http_max_conns_per_client: Option<i64>,
     pub kv_max_value_size: Option<i64>,
+    pub txn_max_req_len: Option<i64>,
 }
 
 /// The block `performance`; Consul's timing of elections, of which one server holds none.
@@ -147,6 +148,7 @@ impl Raw {
         self.dns_config.merge(over.dns_config);
         take(&mut self.limits.http_max_conns_per_client, over.limits.http_max_conns_per_client);
         take(&mut self.limits.kv_max_value_size, over.limits.kv_max_value_size);
+        take(&mut self.limits.txn_max_req_len, over.limits.txn_max_req_len);
         take(&mut self.performance.raft_multiplier, over.performance.raft_multiplier);
         self.ports.merge(over.ports);
     }

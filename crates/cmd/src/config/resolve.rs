@@ -40,6 +40,8 @@ pub struct Config {
     pub session_ttl_min: Nanos,
     /// The largest value of a key, in bytes.
     pub kv_max_value_size: usize,
+    /// The largest transaction, in bytes; the largest value where that is more.
+    pub txn_max_req_len: usize,
     /// The most HTTP connections of one client address.
     pub http_max_conns_per_client: usize,
     /// Free disk below which writes are refused, in bytes.
@@ -84,6 +86,8 @@ pub struct Ports {
 const SESSION_TTL_MIN: Nanos = Nanos::seconds(10);
 /// Consul's largest value.
 const KV_MAX_VALUE_SIZE: i64 = 512 * 1024;
+/// Consul's largest transaction.
+const TXN_MAX_REQ_LEN: i64 = 512 * 1024;
 /// The largest that can be configured: what fits into one entry of the log.
 const LARGEST_KV_VALUE: usize = 15 << 20;
 /// Consul's limit of connections.
@@ -128,6 +132,13 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
         "limits.kv_max_value_size={kv_max_value_size} is more than the {LARGEST_KV_VALUE} bytes \
          that the log takes"
     );
+    let txn_max_req_len =
+        positive("limits.txn_max_req_len", raw.limits.txn_max_req_len.unwrap_or(TXN_MAX_REQ_LEN))?;
+    ensure!(
+        txn_max_req_len <= LARGEST_KV_VALUE,
+        "limits.txn_max_req_len={txn_max_req_len} is more than the {LARGEST_KV_VALUE} bytes that \
+         the log takes"
+    );
     let ttl_min = raw.session_ttl_min.as_deref().map(duration).transpose();
     Ok(Config {
         node: node_row(&name, advertise, &raw)?,
@@ -144,6 +155,7 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
         log_level: log_level(raw.log_level.as_deref().unwrap_or("info"))?,
         session_ttl_min: ttl_min.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN),
         kv_max_value_size,
+        txn_max_req_len,
         http_max_conns_per_client: positive(
             "limits.http_max_conns_per_client",
             raw.limits.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),

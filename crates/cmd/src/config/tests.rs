@@ -62,6 +62,7 @@ fn what_is_applied_arrives() {
     check(r#"{"ports": {"grpc": -1, "grpc_tls": -1}}"#, |c| c.ports.server, 8300);
     check(r#"{"session_ttl_min": "1s"}"#, |c| c.session_ttl_min.0, 1_000_000_000);
     check(r#"{"limits": {"kv_max_value_size": 100}}"#, |c| c.kv_max_value_size, 100);
+    check(r#"{"limits": {"txn_max_req_len": 200}}"#, |c| c.txn_max_req_len, 200);
     check(r#"{"log_level": "ERR"}"#, |c| c.log_level, tracing::Level::ERROR);
     check(r#"{"dns_config": {"only_passing": true}}"#, |c| c.dns.only_passing, true);
     check(r#"{"dns_config": {"soa": {"retry": 7}}}"#, |c| c.dns.soa.retry, 7);
@@ -164,6 +165,8 @@ fn what_makes_no_sense_is_refused_by_name() {
     refuse(r#"{"client_addr": ""}"#, "client_addr");
     refuse(r#"{"addresses": {"http": "unix:///run/x"}}"#, "addresses.http");
     refuse(r#"{"limits": {"kv_max_value_size": 99999999}}"#, "limits.kv_max_value_size");
+    refuse(r#"{"limits": {"txn_max_req_len": 0}}"#, "limits.txn_max_req_len");
+    refuse(r#"{"limits": {"txn_max_req_len": 99999999}}"#, "limits.txn_max_req_len");
     refuse(r#"{"log_level": "loud"}"#, "log_level");
     refuse(r#"{"node_id": "x"}"#, "node_id");
     refuse(r#"{"datacenter": "a b"}"#, "datacenter");

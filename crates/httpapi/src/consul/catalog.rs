@@ -22,8 +22,13 @@ pub async fn datacenters(call: Call) -> Result<Answer, Problem> {
 
 /// The datacenter that a read is about, as its rows name it, however the query spells it.
 pub fn datacenter<'c>(scene: &'c Scene) -> &'c str {
-    let datacenters = &scene.call.context.datacenters;
-    let asked = scene.call.query.given("dc").unwrap_or(datacenters.own());
+    own_spelling(scene.call)
+}
+
+/// The datacenter that a call is about, as its rows name it.
+pub fn own_spelling(call: &Call) -> &str {
+    let datacenters = &call.context.datacenters;
+    let asked = call.query.given("dc").unwrap_or(datacenters.own());
     if asked.eq_ignore_ascii_case(datacenters.own()) { datacenters.own() } else { asked }
 }
 

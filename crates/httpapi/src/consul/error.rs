@@ -27,13 +27,17 @@ pub enum Problem {
         /// On what.
         name: String,
     },
-    /// A value is larger than values may be.
-    ValueTooLarge {
+    /// A body is larger than this setting allows.
+    OverLimit {
         /// Its size.
         size: u64,
         /// The limit.
         limit: usize,
+        /// The setting's name within `limits`.
+        setting: &'static str,
     },
+    /// Something else is too large; the text says what.
+    TooLarge(String),
     /// No such datacenter.
     NoPathToDatacenter,
     /// The body could not be read.
@@ -118,6 +122,11 @@ impl Problem {
         if allowed { Ok(()) } else { Err(Problem::denied(right, name)) }
     }
 
+    /// The text alone.
+    pub fn text(&self) -> String {
+        self.status_and_text().1
+    }
+
     /// The status and text.
     pub fn answer(&self) -> Answer {
         let (status, text) = self.status_and_text();
@@ -136,11 +145,12 @@ impl Problem {
                 StatusCode::FORBIDDEN,
                 format!("Permission denied: token lacks permission '{right}' on {}", quote(name)),
             ),
-            Problem::ValueTooLarge { size, limit } => (
+            Problem::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text.clone()),
+            Problem::OverLimit { size, limit, setting } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!(
                     "Request body({size} bytes) too large, max size: {limit} bytes. See \
-                     https://www.consul.io/docs/agent/config/config-files#kv_max_value_size."
+                     https://www.consul.io/docs/agent/config/config-files#{setting}."
                 ),
             ),
             Problem::NoPathToDatacenter => (FAILED, "No path to datacenter".to_owned()),
@@ -217,7 +227,8 @@ fn register_error(error: &RegisterError) -> (StatusCode, String) {
     }
 }
 
-fn refusal_text(refusal: &Refusal) -> String {
+/// What Consul says where the catalog refuses.
+pub fn refusal_text(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NodeNameReserved { id, name, renames, holder, holder_name, address } => {
             let renamed = renames.as_ref().map(|to| format!(" ({to})")).unwrap_or_default();

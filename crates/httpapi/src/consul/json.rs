@@ -71,7 +71,7 @@ impl Place {
 
     fn wrong(&self, name: &str, value: &Json, wanted: &str) -> Problem {
         let kind = match value {
-            Json::Number(text) if wanted == "int" => format!("number {text}"),
+            Json::Number(text) if matches!(wanted, "int" | "uint64") => format!("number {text}"),
             other => other.kind().to_owned(),
         };
         let Place { object, path } = self;
@@ -83,10 +83,27 @@ impl Place {
 
     /// A text; `null` leaves it as it is, as everywhere below.
     pub fn text(&self, name: &str, value: &Json, out: &mut Text) -> Done {
+        self.word(name, value, "string", out)
+    }
+
+    /// A text of a type that Go calls `wanted`.
+    pub fn word(&self, name: &str, value: &Json, wanted: &str, out: &mut Text) -> Done {
         match value {
             Json::String(text) => *out = Text::new(text),
             Json::Null => {}
-            other => return Err(self.wrong(name, other, "string")),
+            other => return Err(self.wrong(name, other, wanted)),
+        }
+        Ok(())
+    }
+
+    /// Bytes, as a text in base 64.
+    pub fn bytes(&self, name: &str, value: &Json, out: &mut Vec<u8>) -> Done {
+        match value {
+            Json::String(text) => {
+                *out = lang::base64::decode(text).map_err(|error| decode(error.to_string()))?;
+            }
+            Json::Null => out.clear(),
+            other => return Err(self.wrong(name, other, "[]uint8")),
         }
         Ok(())
     }
@@ -109,6 +126,18 @@ impl Place {
             }
             Json::Null => {}
             other => return Err(self.wrong(name, other, "int")),
+        }
+        Ok(())
+    }
+
+    /// A whole number that is not negative.
+    pub fn unsigned(&self, name: &str, value: &Json, out: &mut u64) -> Done {
+        match value {
+            Json::Number(text) => {
+                *out = text.parse().map_err(|_| self.wrong(name, value, "uint64"))?;
+            }
+            Json::Null => {}
+            other => return Err(self.wrong(name, other, "uint64")),
         }
         Ok(())
     }

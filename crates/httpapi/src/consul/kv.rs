@@ -120,7 +120,9 @@ pub async fn put(mut call: Call) -> Result<Answer, Problem> {
     let wanted = condition(&call.query)?;
     let limit = call.context.settings.kv_max_value_size;
     let value = call.request.body(limit).await.map_err(|error| match error {
-        BodyError::TooLarge(size) => Problem::ValueTooLarge { size, limit },
+        BodyError::TooLarge(size) => {
+            Problem::OverLimit { size, limit, setting: "kv_max_value_size" }
+        }
         error => error.into(),
     })?;
     let authorizer = doors.reader.view().authorizer(&call.token);

@@ -24,3 +24,4 @@ pub mod session;
 mod shapes;
 mod sidecar;
 pub mod status;
+pub mod txn;

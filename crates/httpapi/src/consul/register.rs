@@ -29,9 +29,14 @@ struct Registration {
     skip_node: bool,
 }
 
-struct GivenCheck {
-    node: Text,
-    check: Check,
+/// A check as it was given.
+pub(super) struct GivenCheck {
+    /// The node it names; empty for that of the registration.
+    pub node: Text,
+    /// The check, without its node.
+    pub check: Check,
+    /// The index at which it is said to have been changed.
+    pub modified: u64,
 }
 
 /// `PUT register`.
@@ -50,6 +55,8 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
     call.write(&doors, &authorizer, commands(given), "").await?;
     Ok(Answer::json(&true))
 }
+
+const CHECK: &str = "structs.HealthCheck";
 
 fn read(json: &Json) -> Result<Registration, Problem> {
     let place = Place::root("RegisterRequest");
@@ -75,7 +82,8 @@ fn read(json: &Json) -> Result<Registration, Problem> {
             },
             "check" => {
                 if *value != Json::Null {
-                    given.checks.push(check(value, &place.inside("Check", "HealthCheck"))?);
+                    let inside = place.inside("Check", "HealthCheck");
+                    given.checks.push(check(value, CHECK, &inside)?);
                 }
             }
             "checks" => {
@@ -83,7 +91,7 @@ fn read(json: &Json) -> Result<Registration, Problem> {
                 for item in
                     place.items("Checks", value, "structs.HealthChecks")?.unwrap_or_default()
                 {
-                    given.checks.push(check(item, &inside)?);
+                    given.checks.push(check(item, CHECK, &inside)?);
                 }
             }
             "skipnodeupdate" => place.truth("SkipNodeUpdate", value, &mut given.skip_node)?,
@@ -95,11 +103,12 @@ fn read(json: &Json) -> Result<Registration, Problem> {
     Ok(given)
 }
 
-fn check(json: &Json, place: &Place) -> Result<GivenCheck, Problem> {
-    let mut node = Text::default();
+/// Reads a check of the catalog, which Go calls `whole`.
+pub(super) fn check(json: &Json, whole: &str, place: &Place) -> Result<GivenCheck, Problem> {
+    let (mut node, mut modified) = (Text::default(), 0);
     let mut check = Check::default();
     let (mut id, mut instance, mut status) = (Text::default(), Text::default(), Text::default());
-    members(json, "structs.HealthCheck", true, &mut |key, value| {
+    members(json, whole, true, &mut |key, value| {
         match key {
             "node" => place.text("Node", value, &mut node)?,
             "checkid" => place.text("CheckID", value, &mut id)?,
@@ -114,7 +123,8 @@ fn check(json: &Json, place: &Place) -> Result<GivenCheck, Problem> {
             "exposedport" => place.number("ExposedPort", value, &mut check.exposed_port)?,
             "definition" => check.definition = definition(place, value)?,
             // Filled in from the service.
-            "servicename" | "servicetags" | "peername" | "createindex" | "modifyindex" => {}
+            "servicename" | "servicetags" | "peername" | "createindex" => {}
+            "modifyindex" => place.unsigned("ModifyIndex", value, &mut modified)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -127,7 +137,7 @@ fn check(json: &Json, place: &Place) -> Result<GivenCheck, Problem> {
     {
         check.kind = Text::new(kind(run));
     }
-    Ok(GivenCheck { node, check })
+    Ok(GivenCheck { node, check, modified })
 }
 
 /// How a check of the catalog is run; what is not known in it is not refused, as in Consul.
@@ -158,7 +168,7 @@ fn validate(given: &mut Registration) -> Result<(), Problem> {
         return Err(complaint);
     }
     let node = &given.node.name;
-    for GivenCheck { node: named, check } in &mut given.checks {
+    for GivenCheck { node: named, check, .. } in &mut given.checks {
         if !named.is_empty() && NodeName::new(named.clone()).fold() != node.fold() {
             return Err(Problem::Invalid(format!(
                 "Node '{named}' for check '{}' doesn't match register request node '{node}'",
@@ -179,7 +189,8 @@ fn validate(given: &mut Registration) -> Result<(), Problem> {
     Ok(())
 }
 
-fn node_id(text: &str) -> Result<NodeId, &'static str> {
+/// Reads the id of a node.
+pub(super) fn node_id(text: &str) -> Result<NodeId, &'static str> {
     if text.len() != 36 {
         return Err("uuid string is wrong length");
     }

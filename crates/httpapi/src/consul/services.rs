@@ -65,19 +65,10 @@ fn service_name(
 
 /// The service of a catalog registration; `None` if it names nothing.
 pub fn catalog_service(place: &Place, json: &Json) -> Result<Option<Instance>, Problem> {
-    let mut instance = Instance::default();
-    let inside = place.inside("Service", "NodeService");
     let Some(given) = place.object("Service", json, "structs.NodeService")? else {
         return Ok(None);
     };
-    each_member(given, true, &mut |key, value| match key {
-        "service" => {
-            service_name(&inside, "Service", value, &mut instance.service)?;
-            Ok(true)
-        }
-        "peername" | "createindex" | "modifyindex" => Ok(true),
-        key => member(&mut instance, key, value, &inside),
-    })?;
+    let (mut instance, _) = node_service(&place.inside("Service", "NodeService"), given, &[])?;
     if instance.service.is_empty() {
         return match instance.id.is_empty() {
             true => Ok(None),
@@ -93,6 +84,27 @@ pub fn catalog_service(place: &Place, json: &Json) -> Result<Option<Instance>, P
         true => Err(Problem::invalid("Invalid service address")),
         false => Ok(Some(instance)),
     }
+}
+
+/// The members of a service of the catalog, and the index at which it is said to have been changed;
+/// `ignored` are keys that mean nothing here.
+pub fn node_service(
+    inside: &Place,
+    given: &[(String, Json)],
+    ignored: &[&str],
+) -> Result<(Instance, u64), Problem> {
+    let (mut instance, mut modified) = (Instance::default(), 0);
+    each_member(given, true, &mut |key, value| {
+        match key {
+            "service" => service_name(inside, "Service", value, &mut instance.service)?,
+            "modifyindex" => inside.unsigned("ModifyIndex", value, &mut modified)?,
+            "peername" | "createindex" => {}
+            key if ignored.contains(&key) => {}
+            key => return member(&mut instance, key, value, inside),
+        }
+        Ok(true)
+    })?;
+    Ok((instance, modified))
 }
 
 const AGENT_SERVICE: &str = concat!(
@@ -246,7 +258,8 @@ fn complaints(given: &ServiceDefinition) -> Vec<String> {
     all.into_iter().filter(|(is, _)| *is).map(|(_, complaint)| complaint.to_owned()).collect()
 }
 
-fn validate_weights(weights: Weights) -> Result<(), Problem> {
+/// Refuses weights that DNS cannot tell.
+pub fn validate_weights(weights: Weights) -> Result<(), Problem> {
     let complaint = if weights.passing < 1 {
         "Passing must be greater than 0"
     } else if weights.warning < 0 {
@@ -277,7 +290,7 @@ fn meta_complaint(key: &str, value: &str) -> Option<&'static str> {
 }
 
 /// An address that stands for all addresses is none to connect to.
-fn is_any(address: &str) -> bool {
+pub fn is_any(address: &str) -> bool {
     let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     bare.unwrap_or(address).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }

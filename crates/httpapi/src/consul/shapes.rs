@@ -134,6 +134,25 @@ pub struct NodeService<'v>(pub &'v Row<Instance>);
 
 impl Serialize for NodeService<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.write(Some(Texts(&self.0.tags)), to)
+    }
+}
+
+/// An instance as a transaction shows it: no tags are `null`.
+pub struct TxnService<'v>(pub &'v Row<Instance>);
+
+impl Serialize for TxnService<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        NodeService(self.0).write(some_texts(&self.0.tags), to)
+    }
+}
+
+fn some_texts(texts: &[Text]) -> Option<Texts<'_>> {
+    (!texts.is_empty()).then_some(Texts(texts))
+}
+
+impl NodeService<'_> {
+    fn write<S: Serializer>(&self, tags: Option<Texts<'_>>, to: S) -> Result<S::Ok, S::Error> {
         let row = self.0;
         let mut map = to.serialize_map(None)?;
         if !row.kind.is_empty() {
@@ -141,7 +160,7 @@ impl Serialize for NodeService<'_> {
         }
         map.serialize_entry("ID", row.id.as_str())?;
         map.serialize_entry("Service", row.service.as_str())?;
-        map.serialize_entry("Tags", &Texts(&row.tags))?;
+        map.serialize_entry("Tags", &tags)?;
         map.serialize_entry("Address", row.address.as_str())?;
         if let Some(addresses) = &row.tagged_addresses {
             map.serialize_entry("TaggedAddresses", &Addresses(addresses))?;
@@ -229,6 +248,21 @@ impl<'v> CheckShape<'v> {
 
 impl Serialize for CheckShape<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.write(Some(Texts(&self.check.service_tags)), to)
+    }
+}
+
+/// A check as a transaction shows it: no tags are `null`.
+pub struct TxnCheck<'v>(pub &'v Row<Check>);
+
+impl Serialize for TxnCheck<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        CheckShape::of(self.0).write(some_texts(&self.0.service_tags), to)
+    }
+}
+
+impl CheckShape<'_> {
+    fn write<S: Serializer>(&self, tags: Option<Texts<'_>>, to: S) -> Result<S::Ok, S::Error> {
         let check = self.check;
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("Node", check.node.as_str())?;
@@ -239,7 +273,7 @@ impl Serialize for CheckShape<'_> {
         map.serialize_entry("Output", check.output.as_str())?;
         map.serialize_entry("ServiceID", check.instance.as_str())?;
         map.serialize_entry("ServiceName", check.service.as_str())?;
-        map.serialize_entry("ServiceTags", &Texts(&check.service_tags))?;
+        map.serialize_entry("ServiceTags", &tags)?;
         map.serialize_entry("Type", check.kind.as_str())?;
         map.serialize_entry("Interval", check.interval.as_str())?;
         map.serialize_entry("Timeout", check.timeout.as_str())?;

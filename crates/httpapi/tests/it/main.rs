@@ -10,3 +10,4 @@ mod requests;
 mod rights;
 mod round_trip;
 mod support;
+mod txn;

@@ -34,6 +34,7 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
         _ => ExistingChecks::Keep,
     };
     let node = &call.context.identity.node_name;
+    // Two changes, as in Consul: a sidecar that the store refuses leaves its service registered.
     for mut registration in registrations.into_iter().flatten() {
         registration.instance.node = node.clone();
         for check in &mut registration.checks {

@@ -240,6 +240,29 @@ async fn tls_is_verified_unless_it_is_not_to_be_and_names_the_server() {
 }
 
 #[tokio::test]
+async fn http2_is_spoken_where_the_server_offers_it() {
+    let port = tls::tests::http2_server().await;
+    let url = format!("https://localhost:{port}/p?q=1");
+    let named = [("Host".into(), vec!["named".into()])];
+    for (header, host) in
+        [([].into(), format!("localhost:{port}")), (named.into(), "named".to_owned())]
+    {
+        let definition = CheckDefinition { header, tls_skip_verify: true, ..http(&url) };
+        let said = format!("GET https://{host}/p?q=1 Consul Health Check");
+        let output = format!("HTTP GET {url}: 200 OK Output: {said}");
+        assert_observed(&observe(definition).await, Status::Passing, &output);
+    }
+    let target = format!("localhost:{port}");
+    let definition = CheckDefinition {
+        h2ping: target.into(),
+        h2ping_use_tls: true,
+        tls_skip_verify: true,
+        ..CheckDefinition::default()
+    };
+    assert_observed(&observe(definition).await, Status::Passing, "HTTP2 ping was successful");
+}
+
+#[tokio::test]
 async fn silence_over_udp_is_health_and_a_refusal_is_not() {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap().to_string();

@@ -16,10 +16,10 @@ const AUTHORITY: &[u8] = include_bytes!("authority.pem");
 const SERVER: &[u8] = include_bytes!("server.pem");
 const SERVER_KEY: &[u8] = include_bytes!("server_key.pem");
 
-/// Takes every connection, reads once and answers with these bytes; tells the name asked for.
-pub async fn server(answer: &'static str) -> (u16, mpsc::UnboundedReceiver<Option<String>>) {
+/// Takes TLS with our certificate, and these protocols inside.
+fn acceptor(inside: &[&str]) -> TlsAcceptor {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -28,7 +28,13 @@ pub async fn server(answer: &'static str) -> (u16, mpsc::UnboundedReceiver<Optio
             PrivateKeyDer::from_pem_slice(SERVER_KEY).unwrap(),
         )
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    config.alpn_protocols = inside.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// Takes every connection, reads once and answers with these bytes; tells the name asked for.
+pub async fn server(answer: &'static str) -> (u16, mpsc::UnboundedReceiver<Option<String>>) {
+    let acceptor = acceptor(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (tell, names) = mpsc::unbounded_channel();
@@ -42,6 +48,26 @@ pub async fn server(answer: &'static str) -> (u16, mpsc::UnboundedReceiver<Optio
         }
     });
     (port, names)
+}
+
+/// Speaks HTTP/2 over TLS and answers with what it was asked.
+pub async fn http2_server() -> u16 {
+    let acceptor = acceptor(&["h2"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let agent = request.headers()["user-agent"].to_str().unwrap();
+                let said = format!("{} {} {agent}", request.method(), request.uri());
+                let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+                body.send_data(said.into(), true).unwrap();
+            }
+        }
+    });
+    port
 }
 
 /// A handshake by a client that believes our authority alone.

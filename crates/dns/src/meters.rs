@@ -308,7 +308,7 @@ impl Collector for Meters {
             })
         });
         detours?;
-        let events = "what else happened to DNS packets and connections";
+        let events = "What else happened to DNS packets and connections";
         family(&mut encoder, "dns_events", events, |put| {
             Count::ALL
                 .into_iter()

@@ -106,6 +106,10 @@ fn every_key_of_dns_config_is_taken() {
         let (_, warnings) = resolved(&text).expect(&text);
         assert!(warnings[0].starts_with(&format!("dns_config.{key} ")), "{warnings:?}");
     }
+    for text in [r#"{"recursors": ["127.0.0.1"]}"#, r#"{"translate_wan_addrs": true}"#] {
+        let (_, warnings) = resolved(text).expect(text);
+        assert_eq!(warnings.len(), 1, "{text}: {warnings:?}");
+    }
     for (text, reason) in [
         (r#"{"dns_config": {"a_record_limit": -1}}"#, "a_record_limit cannot be -1. Must be"),
         (r#"{"dns_config": {"udp_answer_limit": -1}}"#, "udp_answer_limit cannot be -1. Must be"),

@@ -10,41 +10,88 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A test for each file: `name => tells what it is about`.
-macro_rules! dialogues {
-    ($($name:ident => $file:literal)*) => {
-        $(#[test]
-        fn $name() {
-            tell($file);
-        })*
-
-        #[test]
-        fn every_dialogue_is_told() {
-            let folder = std::fs::read_dir(folder()).expect("a folder");
-            for file in folder {
-                let name = file.expect("a file").file_name().into_string().expect("a name");
-                assert!([$(concat!($file, ".txt")),*].contains(&&*name), "nobody tells {name}");
-            }
-        }
-    };
+#[test]
+fn addresses_are_spelled_in_names() {
+    tell("addresses");
 }
 
-dialogues! {
-    addresses_are_spelled_in_names => "addresses"
-    aliases_are_followed_within_the_zone => "aliases"
-    the_zone_has_an_soa_and_name_servers => "authority"
-    names_may_be_spelled_out => "compression"
-    the_zone_may_have_another_name => "domains"
-    edns_is_echoed_as_consul_echoes_it => "edns"
-    short_answers_are_a_random_part => "limits"
-    unknown_and_foreign_names_are_refused_as_consul_does => "names"
-    nodes_have_addresses_and_texts => "nodes"
-    addresses_have_names => "reverse"
-    instances_are_shown_as_they_are_well => "services"
-    tags_choose_instances => "tags"
-    tagged_addresses_answer_for_their_family => "tagged-addresses"
-    ttls_are_as_configured => "ttl"
-    weights_follow_health => "weights"
+#[test]
+fn aliases_are_followed_within_the_zone() {
+    tell("aliases");
+}
+
+#[test]
+fn the_zone_has_an_soa_and_name_servers() {
+    tell("authority");
+}
+
+#[test]
+fn names_may_be_spelled_out() {
+    tell("compression");
+}
+
+#[test]
+fn the_zone_may_have_another_name() {
+    tell("domains");
+}
+
+#[test]
+fn edns_is_echoed_as_consul_echoes_it() {
+    tell("edns");
+}
+
+#[test]
+fn short_answers_are_a_random_part() {
+    tell("limits");
+}
+
+#[test]
+fn unknown_and_foreign_names_are_refused_as_consul_does() {
+    tell("names");
+}
+
+#[test]
+fn nodes_have_addresses_and_texts() {
+    tell("nodes");
+}
+
+#[test]
+fn addresses_have_names() {
+    tell("reverse");
+}
+
+#[test]
+fn instances_are_shown_as_they_are_well() {
+    tell("services");
+}
+
+#[test]
+fn tags_choose_instances() {
+    tell("tags");
+}
+
+#[test]
+fn tagged_addresses_answer_for_their_family() {
+    tell("tagged-addresses");
+}
+
+#[test]
+fn ttls_are_as_configured() {
+    tell("ttl");
+}
+
+#[test]
+fn weights_follow_health() {
+    tell("weights");
+}
+
+#[test]
+fn every_dialogue_is_told() {
+    for file in std::fs::read_dir(folder()).expect("a folder") {
+        let name = file.expect("a file").file_name().into_string().expect("a name");
+        let told = format!("tell({:?});", name.trim_end_matches(".txt"));
+        assert!(include_str!("dialogue.rs").contains(&told), "nobody tells {name}");
+    }
 }
 
 fn folder() -> PathBuf {

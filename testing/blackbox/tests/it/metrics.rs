@@ -99,7 +99,7 @@ fn what_happened_is_counted() -> Result<()> {
         r#"rutter_http_requests_total{route="/v1/agent/service/register",method="PUT",status="200"}"#,
         r#"rutter_http_blocked_queries_looked_total{result="timed_out"}"#,
         r#"rutter_agent_checks{kind="ttl",status="passing"}"#,
-        r#"rutter_dns_queries_total{qtype="A",rcode="NOERROR",transport="udp"}"#,
+        r#"rutter_dns_queries_total{qtype="A",rcode="NOERROR",transport="udp",path="hot"}"#,
     ];
     for sample in samples {
         ensure!(value(&text, sample) == 1.0, "{sample} in\n{text}");

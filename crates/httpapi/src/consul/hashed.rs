@@ -12,26 +12,24 @@ use crate::call::Call;
 use http::header::{HeaderName, HeaderValue};
 use model::{Instance, InstanceId};
 use seams::ReadError;
-use tokio::time::{Instant, sleep_until};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
 
 const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
+
+/// How long a waiter rests that was woken for nothing. An agent whose checks report all the time
+/// would wake everybody each time; whoever is woken by his own change does not rest.
+const REST: Duration = Duration::from_millis(20);
 
 /// `GET service/:id`; with `hash` it waits while the definition has that hash.
 pub async fn service(call: Call) -> Result<Answer, Problem> {
     let wait = params::wait(&call)?;
     let deadline = Instant::now() + wait + jitter(wait);
-    let known = call.query.given("hash").unwrap_or_default();
-    // What was compared already: an agent changes often, one definition does not.
-    let mut seen: Option<Instance> = None;
+    let mut seen = None;
     loop {
         let changed = call.context.registrar.changed();
-        let instance = allowed(&call)?;
-        if seen.as_ref() != Some(&instance) {
-            let hash = hash_of(&call, &instance);
-            if hash != known {
-                return Ok(answer(&call, &instance, &hash));
-            }
-            seen = Some(instance);
+        if let Some(answer) = news(&call, &mut seen)? {
+            return Ok(answer);
         }
         tokio::select! {
             () = changed => {}
@@ -41,7 +39,26 @@ pub async fn service(call: Call) -> Result<Answer, Problem> {
             }
             () = call.ending.cancelled() => return Err(ReadError::Stopped.into()),
         }
+        if let Some(answer) = news(&call, &mut seen)? {
+            return Ok(answer);
+        }
+        sleep(REST).await;
     }
+}
+
+/// The answer, if the definition has another hash than the client knows. What was seen to have that
+/// hash is compared first: an agent changes often, one definition does not.
+fn news(call: &Call, seen: &mut Option<Instance>) -> Result<Option<Answer>, Problem> {
+    let instance = allowed(call)?;
+    if seen.as_ref() == Some(&instance) {
+        return Ok(None);
+    }
+    let hash = hash_of(call, &instance);
+    if call.query.given("hash") != Some(hash.as_str()) {
+        return Ok(Some(answer(call, &instance, &hash)));
+    }
+    *seen = Some(instance);
+    Ok(None)
 }
 
 /// The instance that the call names, if the caller may see it.

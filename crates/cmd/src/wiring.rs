@@ -259,6 +259,9 @@ fn context(
     };
     let settings = Settings {
         session_ttl_min: config.session_ttl_min,
+        default_query_time: config.queries.default_time,
+        max_query_time: config.queries.max_time,
+        discovery_max_stale: config.queries.discovery_max_stale,
         kv_max_value_size: config.kv_max_value_size,
         txn_max_req_len: config.txn_max_req_len,
         ..Settings::default()

@@ -18,8 +18,10 @@ pub struct Raw {
     pub client_addr: Option<String>,
     pub data_dir: Option<PathBuf>,
     pub datacenter: Option<String>,
+    pub default_query_time: Option<String>,
     pub disable_update_check: Option<bool>,
     pub discard_check_output: Option<bool>,
+    pub discovery_max_stale: Option<String>,
     pub disk_reserve_bytes: Option<u64>,
     pub dns_config: RawDns,
     pub domain: Option<String>,
@@ -28,6 +30,7 @@ pub struct Raw {
     pub http_config: RawHttp,
     pub limits: RawLimits,
     pub log_level: Option<String>,
+    pub max_query_time: Option<String>,
     pub node_id: Option<String>,
     pub node_meta: Option<BTreeMap<String, String>>,
     pub node_name: Option<String>,
@@ -132,13 +135,16 @@ impl Raw {
         take(&mut self.client_addr, over.client_addr);
         take(&mut self.data_dir, over.data_dir);
         take(&mut self.datacenter, over.datacenter);
+        take(&mut self.default_query_time, over.default_query_time);
         take(&mut self.disable_update_check, over.disable_update_check);
         take(&mut self.discard_check_output, over.discard_check_output);
+        take(&mut self.discovery_max_stale, over.discovery_max_stale);
         take(&mut self.disk_reserve_bytes, over.disk_reserve_bytes);
         take(&mut self.domain, over.domain);
         take(&mut self.enable_local_script_checks, over.enable_local_script_checks);
         take(&mut self.enable_script_checks, over.enable_script_checks);
         take(&mut self.log_level, over.log_level);
+        take(&mut self.max_query_time, over.max_query_time);
         take(&mut self.node_id, over.node_id);
         take_all(&mut self.node_meta, over.node_meta);
         take(&mut self.node_name, over.node_name);

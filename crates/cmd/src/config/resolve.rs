@@ -38,6 +38,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// The shortest TTL of a session.
     pub session_ttl_min: Nanos,
+    /// How long reads wait and how far behind they may be.
+    pub queries: Queries,
     /// The largest value of a key, in bytes.
     pub kv_max_value_size: usize,
     /// The largest transaction, in bytes; the largest value where that is more.
@@ -65,6 +67,17 @@ pub struct Checks {
     pub discard_output: bool,
     /// Which scripts are run.
     pub scripts: agent::Scripts,
+}
+
+/// How long reads wait, and how far behind they may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queries {
+    /// How long a blocking query waits that does not say.
+    pub default_time: Duration,
+    /// How long a blocking query waits at most.
+    pub max_time: Duration,
+    /// How far behind the leader discovery may be; zero asks the leader.
+    pub discovery_max_stale: Duration,
 }
 
 /// Ports; `None` is off, 0 any free one.
@@ -95,6 +108,11 @@ const HTTP_MAX_CONNS_PER_CLIENT: i64 = 200;
 /// What stays free on the disk of the data directory.
 const DISK_RESERVE_BYTES: u64 = 64 << 20;
 
+/// How long Consul's blocking queries wait.
+const DEFAULT_QUERY_TIME: Duration = Duration::from_secs(300);
+/// How long they wait at most.
+const MAX_QUERY_TIME: Duration = Duration::from_secs(600);
+
 /// Consul's limit on what a check says.
 const CHECK_OUTPUT_MAX_SIZE: i64 = 4096;
 /// After how long Consul tells the catalog of new output.
@@ -123,6 +141,7 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     let ports = ports(&raw)?;
     let dns = dns_config(&raw, &datacenter)?;
     let checks = checks(&raw)?;
+    let queries = queries(&raw)?;
     let kv_max_value_size = positive(
         "limits.kv_max_value_size",
         raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
@@ -153,6 +172,7 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
         data: raw.data_dir.filter(|_| !dev),
         dev,
         log_level: log_level(raw.log_level.as_deref().unwrap_or("info"))?,
+        queries,
         session_ttl_min: ttl_min.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN),
         kv_max_value_size,
         txn_max_req_len,
@@ -282,6 +302,19 @@ fn positive(name: &str, value: i64) -> anyhow::Result<usize> {
 /// Reads one of Go's durations.
 fn duration(text: &str) -> anyhow::Result<Nanos> {
     Ok(Nanos(lang::duration::parse(text)?))
+}
+
+/// What is not positive is the usual.
+fn queries(raw: &Raw) -> anyhow::Result<Queries> {
+    let read = |name: &'static str, text: &Option<String>, usual: Duration| {
+        let given = text.as_deref().map(duration).transpose().context(name)?;
+        anyhow::Ok(given.and_then(Nanos::positive).unwrap_or(usual))
+    };
+    Ok(Queries {
+        default_time: read("default_query_time", &raw.default_query_time, DEFAULT_QUERY_TIME)?,
+        max_time: read("max_query_time", &raw.max_query_time, MAX_QUERY_TIME)?,
+        discovery_max_stale: read("discovery_max_stale", &raw.discovery_max_stale, Duration::ZERO)?,
+    })
 }
 
 fn dns_config(raw: &Raw, datacenter: &str) -> anyhow::Result<dns::Config> {

@@ -60,6 +60,16 @@ fn what_is_applied_arrives() {
     check(r#"{"ports": {"http": 0, "dns": -1}}"#, |c| (c.ports.http, c.ports.dns), (Some(0), None));
     check(r#"{"ports": [{"http": 7}]}"#, |c| c.ports.http, Some(7));
     check(r#"{"ports": {"grpc": -1, "grpc_tls": -1}}"#, |c| c.ports.server, 8300);
+    let queries = |c: &Config| {
+        let is = c.queries;
+        [is.default_time, is.max_time, is.discovery_max_stale].map(|time| time.as_secs())
+    };
+    check("{}", queries, [300, 600, 0]);
+    check(
+        r#"{"default_query_time": "1m", "max_query_time": "2m", "discovery_max_stale": "3m"}"#,
+        queries,
+        [60, 120, 180],
+    );
     check(r#"{"session_ttl_min": "1s"}"#, |c| c.session_ttl_min.0, 1_000_000_000);
     check(r#"{"limits": {"kv_max_value_size": 100}}"#, |c| c.kv_max_value_size, 100);
     check(r#"{"limits": {"txn_max_req_len": 200}}"#, |c| c.txn_max_req_len, 200);
@@ -174,6 +184,7 @@ fn what_makes_no_sense_is_refused_by_name() {
     refuse(r#"{"log_level": "loud"}"#, "log_level");
     refuse(r#"{"node_id": "x"}"#, "node_id");
     refuse(r#"{"datacenter": "a b"}"#, "datacenter");
+    refuse(r#"{"max_query_time": "soon"}"#, "max_query_time");
     refuse(r#"{"session_ttl_min": "soon"}"#, "session_ttl_min");
     refuse(r#"{"bootstrap_expect": 3}"#, "one server only");
 }

@@ -75,6 +75,10 @@ rights! {
     session_read,
     /// May write sessions of the node of this name.
     session_write,
+    /// May see user events of this name.
+    event_read,
+    /// May fire user events of this name.
+    event_write,
 }
 
 impl Authorizer {
@@ -92,8 +96,18 @@ impl Authorizer {
         self.allow
     }
 
-    /// May change what concerns the cluster as a whole.
+    /// May change the cluster as a whole.
     pub fn operator_write(&self) -> bool {
+        self.allow
+    }
+
+    /// May see the keys of gossip.
+    pub fn keyring_read(&self) -> bool {
+        self.allow
+    }
+
+    /// May change the keys of gossip.
+    pub fn keyring_write(&self) -> bool {
         self.allow
     }
 }

@@ -32,6 +32,16 @@ pub fn parse_uint(text: &str) -> Result<u64, NumberError> {
     text.parse().map_err(|_| NumberError::Range { function, text: text.to_owned() })
 }
 
+/// Reads a decimal number with or without a sign, as `Atoi` does.
+pub fn parse_int(text: &str) -> Result<i64, NumberError> {
+    let function = "Atoi";
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NumberError::Syntax { function, text: text.to_owned() });
+    }
+    text.parse().map_err(|_| NumberError::Range { function, text: text.to_owned() })
+}
+
 /// Reads a boolean: `1 t T true TRUE True`, `0 f F false FALSE False`.
 pub fn parse_bool(text: &str) -> Result<bool, NumberError> {
     match text {
@@ -65,6 +75,22 @@ mod tests {
             "18446744073709551616",
             Err(r#"strconv.ParseUint: parsing "18446744073709551616": value out of range"#),
         );
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_sign() {
+        for (text, value) in [("7", 7), ("-7", -7), ("+7", 7), ("00", 0)] {
+            assert_eq!(parse_int(text), Ok(value), "{text}");
+        }
+        for (text, why) in [
+            ("x", "invalid syntax"),
+            ("", "invalid syntax"),
+            ("-", "invalid syntax"),
+            ("9223372036854775808", "value out of range"),
+        ] {
+            let error = parse_int(text).unwrap_err().to_string();
+            assert_eq!(error, format!("strconv.Atoi: parsing {text:?}: {why}"));
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Limits {
     pub connections_per_client: usize,
     /// Connections of all clients; beyond it a connection is closed.
     pub connections: usize,
+    /// Bytes of a request's head, at least [`SMALLEST_HEAD`]; beyond it the answer is 431.
+    pub head: usize,
     /// Time for the header of a request to come in, and how long a connection may be idle.
     pub header_timeout: Duration,
     /// Time that a body has, besides what its bytes earn it.
@@ -65,11 +67,15 @@ pub struct Limits {
 /// with more signs.
 const LARGEST_ENTRY: usize = 4 << 20;
 
+/// The least that a head may be limited to.
+pub const SMALLEST_HEAD: usize = 8 << 10;
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_per_client: 200,
             connections: 100_000,
+            head: 408 << 10,
             header_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(10),
             body_rate: 32 << 10,
@@ -220,6 +226,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.header_timeout)
         .title_case_headers(true)
+        .max_buf_size(shared.limits.head.max(SMALLEST_HEAD))
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -23,11 +23,16 @@ const MAX_COUNT: u32 = 1000;
 
 /// A compiled regular expression.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern(Regex);
+pub struct Pattern(Regex);
 
 impl Pattern {
+    /// Compiles it; the error is Go's text.
+    pub fn compile(pattern: &str) -> Result<Pattern, String> {
+        compile(pattern)
+    }
+
     /// Whether it is found anywhere in the text.
-    pub(super) fn is_match(&self, text: &str) -> bool {
+    pub fn is_match(&self, text: &str) -> bool {
         self.0.is_match(text.as_bytes())
     }
 }

@@ -3,10 +3,12 @@
 use crate::aside::Aside;
 use crate::consul::error::Problem;
 use crate::context::Context;
+use crate::events::Events;
 use crate::recent::Recent;
 use crate::target::Query;
 use bytes::Bytes;
 use catalog::{Authorizer, Command, Outcome, Reply, Token};
+use jiff::Timestamp;
 use lang::filter::Filter;
 use lang::json::Json;
 use model::{Author, Door, Owner, Text};
@@ -20,6 +22,10 @@ pub struct Call {
     pub context: Arc<Context>,
     /// Where large work is done.
     pub aside: Arc<Aside>,
+    /// The user events of this agent.
+    pub events: Arc<Events>,
+    /// Since when this face answers.
+    pub since: Timestamp,
     /// What was asked for with `cached` before.
     pub recent: Arc<Recent>,
     /// Cancelled when the process ends, so that nothing waits on.

@@ -2,6 +2,7 @@
 
 use crate::consul::metrics::Metrics;
 use crate::meters::Meters;
+use http::header::{HeaderName, HeaderValue};
 use model::{Nanos, NodeName, TextMap};
 use seams::{Datacenters, Lifecycle, Registrar};
 use std::net::{IpAddr, SocketAddr};
@@ -86,6 +87,18 @@ pub struct Settings {
     pub max_query_time: Duration,
     /// How long to wait for what is not held here.
     pub hold_limit: Duration,
+    /// Whether distances between nodes are spoken of.
+    pub coordinates: bool,
+    /// Whether a path with characters that cannot be printed is refused.
+    pub printable_paths: bool,
+    /// Whether `?cached` is listened to.
+    pub use_cache: bool,
+    /// Headers of every answer, unless it has them itself.
+    pub response_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Paths that begin like one of these are refused.
+    pub block_endpoints: Vec<String>,
+    /// Who may use methods that can write; everybody where there are none.
+    pub allow_write_from: Vec<net::Network>,
     /// How far behind the leader a read of the catalog or of health may be that does not say; zero asks
     /// the leader.
     pub discovery_max_stale: Duration,
@@ -100,6 +113,12 @@ impl Default for Settings {
             default_query_time: Duration::from_secs(300),
             max_query_time: Duration::from_secs(600),
             hold_limit: Duration::from_secs(5),
+            coordinates: true,
+            printable_paths: true,
+            use_cache: true,
+            response_headers: Vec::new(),
+            block_endpoints: Vec::new(),
+            allow_write_from: Vec::new(),
             discovery_max_stale: Duration::ZERO,
         }
     }

@@ -9,8 +9,8 @@ use crate::consul::blocking::{Family, Found, ReadDoor, Scene};
 use crate::consul::error::{Problem, Stop};
 use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
 use crate::consul::{
-    agent, catalog, hashed, health, host, kv, local_health, maintenance, members, metrics,
-    operations, register, session, status, txn,
+    absent, acl, agent, catalog, coordinate, event, hashed, health, host, kv, local_health,
+    maintenance, members, metrics, operations, operator, register, session, status, txn, ui,
 };
 use seams::BoxFuture;
 
@@ -21,8 +21,12 @@ pub enum Verb {
     Get,
     /// PUT.
     Put,
+    /// POST.
+    Post,
     /// DELETE.
     Delete,
+    /// OPTIONS, where it is answered otherwise than everywhere; `Allow` names it first anyway.
+    Options,
 }
 
 impl Verb {
@@ -31,7 +35,9 @@ impl Verb {
         match self {
             Get => "GET",
             Put => "PUT",
+            Post => "POST",
             Delete => "DELETE",
+            Options => "OPTIONS",
         }
     }
 }
@@ -76,11 +82,20 @@ macro_rules! act {
     };
 }
 
+/// Gossip has no keys.
+const KEYRING: Door = act!(operator::keyring);
+/// There are no ACLs.
+const NO_ACL: Door = act!(acl::disabled);
+/// Consul has it and this version does not.
+const LATER: Door = act!(absent::later);
+/// There is no mesh.
+const NO_MESH: Door = act!(absent::no_mesh);
+
 const CATALOG: Family = Family::Catalog;
 const KV: Family = Family::Kv;
 const PLAIN: Family = Family::Plain;
 
-use Verb::{Delete, Get, Put};
+use Verb::{Delete, Get, Options, Post, Put};
 
 /// Consul's endpoints.
 #[rustfmt::skip]
@@ -120,8 +135,12 @@ pub static ROUTES: &[Route] = &[
     route("/v1/catalog/gateway-services/", Both, &[(Get, read(CATALOG, catalog::gateway_services))]),
     route("/v1/catalog/node/", Both, &[(Get, read(CATALOG, catalog::node))]),
     route("/v1/catalog/node-services/", Both, &[(Get, read(CATALOG, catalog::node_services))]),
-    route("/v1/coordinate/datacenters", Unread, &[(Get, act!(members::coordinate_datacenters))]),
-    route("/v1/coordinate/node/", Unread, &[(Get, act!(members::coordinate_node))]),
+    route("/v1/coordinate/datacenters", Unread, &[(Get, act!(coordinate::datacenters))]),
+    route("/v1/coordinate/nodes", Partition, &[(Get, read(PLAIN, coordinate::nodes))]),
+    route("/v1/coordinate/node/", Partition, &[(Get, act!(coordinate::node))]),
+    route("/v1/coordinate/update", Partition, &[(Put, act!(coordinate::update))]),
+    route("/v1/event/fire/", Partition, &[(Put, act!(event::fire))]),
+    route("/v1/event/list", Partition, &[(Get, act!(event::list))]),
     route("/v1/health/service/", Both, &[(Get, read(Family::Streamed, health::service))]),
     route("/v1/health/connect/", Both, &[(Get, read(CATALOG, health::connect))]),
     route("/v1/health/ingress/", Both, &[(Get, read(CATALOG, health::ingress))]),
@@ -129,7 +148,17 @@ pub static ROUTES: &[Route] = &[
     route("/v1/health/checks/", Both, &[(Get, read(CATALOG, health::checks))]),
     route("/v1/health/state/", Both, &[(Get, read(CATALOG, health::state))]),
     route("/v1/kv/", Both, &[(Get, read(KV, kv::get)), (Put, act!(kv::put)), (Delete, act!(kv::delete))]),
-    route("/v1/operator/raft/configuration", Unread, &[(Get, act!(status::raft_configuration))]),
+    route("/v1/internal/ui/nodes", Partition, &[(Get, read(PLAIN, ui::nodes))]),
+    route("/v1/internal/ui/node/", Partition, &[(Get, read(PLAIN, ui::node))]),
+    route("/v1/internal/ui/services", Both, &[(Get, read(PLAIN, ui::services))]),
+    route("/v1/operator/raft/configuration", Unread, &[(Get, act!(operator::raft_configuration))]),
+    route("/v1/operator/raft/peer", Unread, &[(Delete, act!(operator::remove_peer))]),
+    route("/v1/operator/raft/transfer-leader", Unread, &[(Post, act!(operator::transfer_leader))]),
+    route("/v1/operator/autopilot/configuration", Unread, &[(Get, act!(operator::autopilot)), (Put, act!(operator::configure_autopilot))]),
+    route("/v1/operator/autopilot/health", Unread, &[(Get, act!(operator::autopilot_health))]),
+    route("/v1/operator/autopilot/state", Unread, &[(Get, act!(operator::autopilot_state))]),
+    route("/v1/operator/keyring", Unread, &[(Get, KEYRING), (Post, KEYRING), (Put, KEYRING), (Delete, KEYRING)]),
+    route("/v1/operator/usage", Unread, &[(Get, read(CATALOG, operator::usage))]),
     route("/v1/session/create", Both, &[(Put, act!(session::create))]),
     route("/v1/session/destroy/", Both, &[(Put, act!(session::destroy))]),
     route("/v1/session/renew/", Both, &[(Put, act!(session::renew))]),
@@ -140,13 +169,102 @@ pub static ROUTES: &[Route] = &[
     route("/v1/status/peers", Unread, &[(Get, act!(status::peers))]),
     route("/v1/txn", Partition, &[(Put, act!(txn::txn))]),
     route("/metrics", Unread, &[(Get, act!(metrics::scrape))]),
+    // What is switched off.
+    route("/v1/acl/auth-method", Unread, &[(Put, NO_ACL)]),
+    route("/v1/acl/auth-method/", Unread, &[(Get, NO_ACL), (Put, NO_ACL), (Delete, NO_ACL)]),
+    route("/v1/acl/auth-methods", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/binding-rule", Unread, &[(Put, NO_ACL)]),
+    route("/v1/acl/binding-rule/", Unread, &[(Get, NO_ACL), (Put, NO_ACL), (Delete, NO_ACL)]),
+    route("/v1/acl/binding-rules", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/bootstrap", Unread, &[(Put, NO_ACL)]),
+    route("/v1/acl/login", Unread, &[(Post, NO_ACL)]),
+    route("/v1/acl/logout", Unread, &[(Post, NO_ACL)]),
+    route("/v1/acl/policies", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/policy", Unread, &[(Put, NO_ACL)]),
+    route("/v1/acl/policy/", Unread, &[(Get, NO_ACL), (Put, NO_ACL), (Delete, NO_ACL)]),
+    route("/v1/acl/policy/name/", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/replication", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/role", Unread, &[(Put, NO_ACL)]),
+    route("/v1/acl/role/", Unread, &[(Get, NO_ACL), (Put, NO_ACL), (Delete, NO_ACL)]),
+    route("/v1/acl/role/name/", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/roles", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/templated-policies", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/templated-policy/name/", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/templated-policy/preview/", Unread, &[(Post, NO_ACL)]),
+    route("/v1/acl/token", Unread, &[(Put, NO_ACL)]),
+    route("/v1/acl/token/", Unread, &[(Get, NO_ACL), (Put, NO_ACL), (Delete, NO_ACL)]),
+    route("/v1/acl/token/self", Unread, &[(Get, NO_ACL)]),
+    route("/v1/acl/tokens", Unread, &[(Get, NO_ACL)]),
+    route("/v1/internal/acl/authorize", Unread, &[(Post, NO_ACL)]),
+    route("/v1/agent/connect/authorize", Unread, &[(Post, NO_MESH)]),
+    route("/v1/agent/connect/ca/leaf/", Unread, &[(Get, NO_MESH)]),
+    route("/v1/agent/connect/ca/roots", Unread, &[(Get, NO_MESH)]),
+    route("/v1/connect/ca/configuration", Unread, &[(Get, NO_MESH), (Put, NO_MESH)]),
+    route("/v1/connect/ca/roots", Unread, &[(Get, NO_MESH)]),
+    // What comes later: empty where that is true, else refused.
+    route("/v1/config", Unread, &[(Put, LATER)]),
+    route("/v1/config/", Both, &[(Get, read(PLAIN, absent::config)), (Delete, LATER)]),
+    route("/v1/connect/intentions", Both, &[(Get, read(PLAIN, absent::none)), (Post, LATER)]),
+    route("/v1/connect/intentions/", Unread, &[(Get, LATER), (Put, LATER), (Delete, LATER)]),
+    route("/v1/connect/intentions/check", Unread, &[(Get, LATER)]),
+    route("/v1/connect/intentions/exact", Unread, &[(Get, LATER), (Put, LATER), (Delete, LATER)]),
+    route("/v1/connect/intentions/match", Unread, &[(Get, LATER)]),
+    route("/v1/discovery-chain/", Unread, &[(Get, LATER), (Post, LATER)]),
+    route("/v1/exported-services", Partition, &[(Get, read(PLAIN, absent::none))]),
+    route("/v1/internal/federation-state/", Unread, &[(Get, LATER)]),
+    route("/v1/internal/federation-states", Unread, &[(Get, LATER)]),
+    route("/v1/internal/federation-states/mesh-gateways", Unread, &[(Get, LATER)]),
+    route("/v1/internal/service-virtual-ip", Unread, &[(Put, LATER)]),
+    route("/v1/internal/ui/catalog-overview", Unread, &[(Get, LATER)]),
+    route("/v1/internal/ui/exported-services", Partition, &[(Get, read(PLAIN, absent::exported_to_peer))]),
+    route("/v1/internal/ui/gateway-intentions/", Unread, &[(Get, LATER)]),
+    route("/v1/internal/ui/gateway-services-nodes/", Unread, &[(Get, LATER)]),
+    route("/v1/internal/ui/metrics-proxy/", Unread, &[(Get, LATER)]),
+    route("/v1/internal/ui/service-topology/", Unread, &[(Get, LATER)]),
+    route("/v1/peering/", Unread, &[(Get, LATER), (Delete, LATER)]),
+    route("/v1/peering/establish", Unread, &[(Post, LATER)]),
+    route("/v1/peering/token", Unread, &[(Post, LATER)]),
+    route("/v1/peerings", Partition, &[(Get, read(PLAIN, absent::none))]),
+    route("/v1/query", Partition, &[(Get, read(CATALOG, absent::none)), (Post, LATER)]),
+    route("/v1/query/", Partition, &[(Options, act!(absent::query_methods)), (Get, act!(absent::query)), (Put, LATER), (Delete, LATER)]),
+    route("/v1/snapshot", Unread, &[(Get, LATER), (Put, LATER)]),
 ];
+
+/// Methods that Consul refuses and some client sends: (pattern, method, what it is taken for). They
+/// are taken and not told of by `Allow`.
+const TOLERATED: &[(&str, Verb, Verb)] = &[
+    // Spring Cloud Consul fires by POST.
+    ("/v1/event/fire/", Post, Put),
+    // Consul's own documents have said PUT.
+    ("/v1/operator/raft/transfer-leader", Put, Post),
+];
+
+impl Route {
+    /// What stands behind a method, and which one it is taken for.
+    pub fn door(&self, method: &str) -> Option<(Verb, Door)> {
+        let named = |method: &str| self.doors.iter().find(|(verb, _)| verb.as_str() == method);
+        let tolerated = || {
+            let mut rows = TOLERATED.iter();
+            let is = |pattern: &str, verb: Verb| pattern == self.pattern && verb.as_str() == method;
+            rows.find(|(pattern, verb, _)| is(pattern, *verb)).and_then(|row| named(row.2.as_str()))
+        };
+        named(method).or_else(tolerated).copied()
+    }
+
+    /// Its methods as `Allow` names them.
+    pub fn allowed(&self) -> String {
+        let told = self.doors.iter().map(|(verb, _)| *verb).filter(|verb| *verb != Options);
+        let told = std::iter::once(Options).chain(told).map(Verb::as_str);
+        told.collect::<Vec<_>>().join(",")
+    }
+}
 
 /// All endpoints as (pattern, method), for documents and for tests that knock on every door.
 pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES
         .iter()
         .flat_map(|route| route.doors.iter().map(|(verb, _)| (route.pattern, verb.as_str())))
+        .filter(|(_, method)| *method != Options.as_str())
 }
 
 /// Where a path leads.

@@ -1,22 +1,25 @@
 //! From a request to an answer: path, method, query, handler, headers.
 //!
-//! The order of the refusals is Consul's: what cannot be printed, a path to clean, an unknown path,
-//! a wrong method, a query that cannot be read, parameters of the Enterprise edition.
+//! The order of the refusals is Consul's: what cannot be printed, a path to clean, an unknown path, a
+//! query that cannot be read, a blocked path, a wrong method, a writer from elsewhere, parameters of
+//! the Enterprise edition.
 
 use crate::answer::{Answer, Content};
 use crate::aside::Aside;
 use crate::call::Call;
 use crate::consul::blocking;
 use crate::consul::params;
-use crate::context::Context;
+use crate::context::{Context, Settings};
 use crate::dialects::{Door, Place, Route, Verb, find};
+use crate::events::Events;
 use crate::recent::Recent;
 use crate::target::{Query, clean, decode, is_printable};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use net::http::{Request, Response, Service};
 use seams::BoxFuture;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +35,14 @@ pub struct Server {
 pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io::Result<Server> {
     let ending = CancellationToken::new();
     let limits = context.limits.clone();
-    let (aside, recent) = (Arc::default(), Arc::default());
-    let face = Face { context: Arc::new(context), aside, recent, ending: ending.clone() };
+    let face = Face {
+        context: Arc::new(context),
+        aside: Arc::default(),
+        events: Arc::default(),
+        recent: Arc::default(),
+        since: Timestamp::now(),
+        ending: ending.clone(),
+    };
     let server = net::http::serve(listeners, limits, Arc::new(face), ending)?;
     Ok(Server { server })
 }
@@ -50,54 +59,44 @@ impl Server {
     }
 }
 
+#[derive(Clone)]
 struct Face {
     context: Arc<Context>,
     aside: Arc<Aside>,
+    events: Arc<Events>,
+    since: Timestamp,
     recent: Arc<Recent>,
     ending: CancellationToken,
 }
 
 impl Service for Face {
     fn call(&self, request: Request) -> net::http::Answer {
-        let context = Arc::clone(&self.context);
-        let (aside, recent) = (Arc::clone(&self.aside), Arc::clone(&self.recent));
-        Box::pin(serve(context, aside, recent, self.ending.clone(), request))
+        Box::pin(serve(self.clone(), request))
     }
 }
 
-async fn serve(
-    context: Arc<Context>,
-    aside: Arc<Aside>,
-    recent: Arc<Recent>,
-    ending: CancellationToken,
-    request: Request,
-) -> Response {
+async fn serve(face: Face, request: Request) -> Response {
     let began = Instant::now();
     let id = Uuid::new_v4().simple().to_string();
     let headers = request.head.headers.clone();
     let method = request.head.method.clone();
     let path = request.head.uri.path().to_owned();
-    let pretty = context.identity.dev_mode;
-    let meters = context.meters.clone();
-    let (answer, pretty) = match lead(&method, &path, &request) {
-        Lead::Away(answer) => {
+    let (context, aside) = (Arc::clone(&face.context), Arc::clone(&face.aside));
+    let lead = lead(&context.settings, &method, &path, &request);
+    let bare = matches!(lead, Lead::Away(_));
+    let (answer, pretty) = match lead {
+        Lead::Away(answer) | Lead::Nowhere(answer) => {
             let status = answer.status.as_u16();
-            meters.answered("none", "other", status, began.elapsed(), false);
-            (answer, pretty)
+            context.meters.answered("none", "other", status, began.elapsed(), false);
+            (answer, context.identity.dev_mode)
         }
         Lead::To { route, verb, door, rest, query } => {
             let could_wait = query.has("index") || query.has("hash");
-            let pretty = pretty || query.has("pretty");
-            let token = params::token(&query, &headers);
-            let id = id.clone();
-            let aside = Arc::clone(&aside);
-            let filter = OnceLock::new();
-            let call =
-                Call { context, aside, recent, ending, request, query, filter, rest, token, id };
-            let answer = knock(door, call).await.with(POLICY, ALLOW_ALL);
+            let pretty = context.identity.dev_mode || query.has("pretty");
+            let answer = knock(door, face.call(request, query, rest, &id)).await;
             let status = answer.status.as_u16();
-            meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
-            (answer, pretty)
+            context.meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
+            (answer.with(POLICY, ALLOW_ALL), pretty)
         }
     };
     debug!(
@@ -105,7 +104,35 @@ async fn serve(
         elapsed_s = began.elapsed().as_secs_f64(), "answered"
     );
     let id = HeaderValue::from_str(&id).expect("hexadecimal digits are a header");
-    aside.finish(answer.with(REQUEST_ID, id), pretty, &headers).await
+    let mut response = aside.finish(answer.with(REQUEST_ID, id), pretty, &headers).await;
+    if !bare {
+        for (name, value) in &context.settings.response_headers {
+            response.headers_mut().entry(name).or_insert_with(|| value.clone());
+        }
+    }
+    response
+}
+
+impl Face {
+    fn call(self, request: Request, query: Query, rest: Vec<u8>, id: &str) -> Call {
+        let token = params::token(&query, &request.head.headers);
+        let Face { context, aside, events, recent, since, ending } = self;
+        let (id, filter) = (id.to_owned(), OnceLock::new());
+        Call {
+            context,
+            aside,
+            events,
+            recent,
+            since,
+            ending,
+            request,
+            query,
+            filter,
+            rest,
+            token,
+            id,
+        }
+    }
 }
 
 const POLICY: HeaderName = HeaderName::from_static("x-consul-default-acl-policy");
@@ -124,19 +151,21 @@ async fn knock(door: Door, call: Call) -> Answer {
 
 /// Where a request leads.
 enum Lead {
-    /// Nowhere: this is the answer.
+    /// To no endpoint, by the path alone: this is the answer, without the configured headers.
     Away(Answer),
+    /// To no endpoint, or refused by one: this is the answer.
+    Nowhere(Answer),
     /// To a door.
     To { route: &'static str, verb: Verb, door: Door, rest: Vec<u8>, query: Query },
 }
 
-fn lead(method: &Method, path: &str, request: &Request) -> Lead {
+fn lead(settings: &Settings, method: &Method, path: &str, request: &Request) -> Lead {
     let query = request.head.uri.query().unwrap_or_default();
     let Some(decoded) = decode(path, false) else {
         let text = "400 Bad Request: malformed escape in the path";
         return Lead::Away(Answer::text(StatusCode::BAD_REQUEST, text));
     };
-    if !is_printable(&String::from_utf8_lossy(&decoded)) {
+    if settings.printable_paths && !is_printable(&String::from_utf8_lossy(&decoded)) {
         return Lead::Away(Answer::new(StatusCode::BAD_REQUEST, Content::Nothing));
     }
     if *method == Method::OPTIONS && path == "*" {
@@ -148,28 +177,58 @@ fn lead(method: &Method, path: &str, request: &Request) -> Lead {
     }
     match find(path) {
         Place::Slash => Lead::Away(redirect(method, &format!("{path}/"), query)),
-        Place::Nowhere => Lead::Away(nowhere(path, method)),
-        Place::Route(route, rest) => enter(route, rest, method, query)
-            .unwrap_or_else(|answer| Lead::Away(answer.with(POLICY, ALLOW_ALL))),
+        Place::Nowhere => Lead::Nowhere(nowhere(path, method)),
+        Place::Route(route, rest) => {
+            let entered = guard(settings, &decoded, query)
+                .and_then(|query| enter(settings, route, rest, request, query));
+            entered.unwrap_or_else(|answer| Lead::Nowhere(answer.with(POLICY, ALLOW_ALL)))
+        }
     }
 }
 
-/// The door of a route for a method; else the refusal.
-fn enter(route: &'static Route, rest: &str, method: &Method, query: &str) -> Result<Lead, Answer> {
-    let door = route.doors.iter().find(|(verb, _)| verb.as_str() == method.as_str());
-    let Some((verb, door)) = door else { return Err(not_allowed(route, method)) };
+/// Passes a query that can be read, to a path that is not blocked; else the refusal.
+fn guard(settings: &Settings, path: &[u8], query: &str) -> Result<Query, Answer> {
     let Some(query) = Query::parse(query) else {
         return Err(Answer::text(StatusCode::INTERNAL_SERVER_ERROR, ""));
     };
+    let mut blocked = settings.block_endpoints.iter();
+    if blocked.any(|prefix| path.starts_with(prefix.as_bytes())) {
+        let text = "Endpoint is blocked by agent configuration";
+        return Err(Answer::text(StatusCode::FORBIDDEN, text));
+    }
+    Ok(query)
+}
+
+/// The door of a route for a method; else the refusal.
+fn enter(
+    settings: &Settings,
+    route: &'static Route,
+    rest: &str,
+    request: &Request,
+    query: Query,
+) -> Result<Lead, Answer> {
+    let method = &request.head.method;
+    let Some((verb, door)) = route.door(method.as_str()) else {
+        return Err(not_allowed(route, method));
+    };
+    if !may_write(settings, method, request.peer.ip()) {
+        return Err(Answer::text(StatusCode::FORBIDDEN, "Access is restricted"));
+    }
     route.enterprise.check(&query).map_err(|problem| problem.answer())?;
     let rest = decode(rest, false).unwrap_or_default();
-    Ok(Lead::To { route: route.pattern, verb: *verb, door: *door, rest, query })
+    Ok(Lead::To { route: route.pattern, verb, door, rest, query })
+}
+
+/// Whether a client at this address may use this method.
+fn may_write(settings: &Settings, method: &Method, peer: IpAddr) -> bool {
+    let networks = &settings.allow_write_from;
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || networks.is_empty()
+        || networks.iter().any(|network| network.contains(peer))
 }
 
 fn not_allowed(route: &Route, method: &Method) -> Answer {
-    let verbs = route.doors.iter().map(|(verb, _)| verb.as_str());
-    let allow = std::iter::once("OPTIONS").chain(verbs).collect::<Vec<_>>().join(",");
-    let allow = HeaderValue::from_str(&allow).expect("methods are a header");
+    let allow = HeaderValue::from_str(&route.allowed()).expect("methods are a header");
     let answer = match *method == Method::OPTIONS {
         true => Answer::empty(),
         false => {
@@ -210,6 +269,10 @@ const NO_UI: &str = "Consul Agent: UI disabled. To enable, set ui_config.enabled
 fn nowhere(path: &str, method: &Method) -> Answer {
     if path == "/" && *method == Method::GET {
         return Answer::text(StatusCode::OK, NO_UI);
+    }
+    // Consul tells nothing there unless `enable_debug` is set.
+    if path.starts_with("/debug/pprof/") {
+        return Answer::new(StatusCode::NOT_FOUND, Content::Nothing);
     }
     let text = match path.contains("/v1/") {
         true => "Invalid URL path: not a recognized HTTP API endpoint\n",

@@ -12,6 +12,7 @@ mod call;
 mod consul;
 mod context;
 mod dialects;
+mod events;
 mod face;
 mod meters;
 mod recent;

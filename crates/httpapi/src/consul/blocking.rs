@@ -67,7 +67,7 @@ pub enum Body {
     Json(Bytes),
     /// 200 with a value as it is, which a browser must not take for a page.
     Raw(Bytes),
-    /// 404 without a body.
+    /// 404 without a body; of keys with an index, for the rest without.
     Absent,
 }
 
@@ -258,6 +258,9 @@ impl Asked<'_> {
     }
 
     fn found(&self, found: Found, reader: &dyn Reader) -> Answer {
+        if found.body == Body::Absent && self.door.family == Family::Plain {
+            return Answer::new(StatusCode::NOT_FOUND, Content::Nothing);
+        }
         let answer = match found.body {
             Body::Json(json) => Answer::new(StatusCode::OK, Content::Json(json)),
             Body::Raw(value) => Answer::new(StatusCode::OK, Content::Typed("text/plain", value))
@@ -296,7 +299,7 @@ impl Asked<'_> {
     fn failed(&self, problem: &Problem) -> Answer {
         let tells = !matches!(self.door.family, Family::Streamed | Family::Kv);
         match problem {
-            Problem::Bad(_) => problem.answer(),
+            Problem::Bad(_) | Problem::Disabled(_) => problem.answer(),
             _ if tells => self.with_meta(problem.answer(), Index(1), None),
             _ => problem.answer(),
         }

@@ -20,6 +20,10 @@ pub enum Problem {
     Invalid(String),
     /// What the request is about is not there.
     Absent(String),
+    /// The feature is switched off, or not there to be switched on.
+    Disabled(&'static str),
+    /// Consul has it and this version does not.
+    Unsupported(String),
     /// The token does not suffice: the right and the name it was asked for.
     Denied {
         /// The right, such as `key:write`.
@@ -141,6 +145,10 @@ impl Problem {
             Problem::Decode(why) => (BAD, format!("Request decode failed: {why}")),
             Problem::Invalid(text) => (FAILED, text.clone()),
             Problem::Absent(text) => (StatusCode::NOT_FOUND, text.clone()),
+            Problem::Disabled(what) => {
+                (StatusCode::UNAUTHORIZED, format!("{what} support disabled"))
+            }
+            Problem::Unsupported(text) => (StatusCode::NOT_IMPLEMENTED, text.clone()),
             Problem::Denied { right, name } => (
                 StatusCode::FORBIDDEN,
                 format!("Permission denied: token lacks permission '{right}' on {}", quote(name)),
@@ -277,6 +285,8 @@ mod tests {
             403,
             r#"Permission denied: token lacks permission 'key:read' on "a\"b""#,
         );
+        check(Problem::Disabled("ACL"), 401, "ACL support disabled");
+        check(Problem::Unsupported("x".into()), 501, "x");
         check(ReadError::NoLeader, 500, "No cluster leader");
         check(WriteError::NoLeader, 500, "No cluster leader");
         check(Problem::NoPathToDatacenter, 500, "No path to datacenter");

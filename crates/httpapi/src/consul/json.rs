@@ -142,6 +142,14 @@ impl Place {
         Ok(())
     }
 
+    /// Any number, which nobody keeps.
+    pub fn real(&self, name: &str, value: &Json) -> Done {
+        match value {
+            Json::Number(_) | Json::Null => Ok(()),
+            other => Err(self.wrong(name, other, "float64")),
+        }
+    }
+
     /// A list of texts; `null` among them is empty.
     pub fn texts(&self, name: &str, value: &Json, out: &mut Vec<Text>) -> Done {
         let Some(items) = self.items(name, value, "[]string")? else { return Ok(()) };

@@ -6,10 +6,9 @@
 use super::error::Problem;
 use super::filter::{self, MemberRow};
 use super::shapes::Pairs;
-use crate::answer::{Answer, Content};
+use crate::answer::Answer;
 use crate::call::Call;
 use crate::context::Identity;
-use http::StatusCode;
 use lang::duration;
 use seams::LogPosition;
 use serde_json::{Map, Value, json};
@@ -49,7 +48,7 @@ pub async fn own(call: Call) -> Result<Answer, Problem> {
             "SessionTTLMin": duration::format(min.0),
             "UIConfig": { "Enabled": false },
         },
-        "Coord": coordinate(),
+        "Coord": call.context.settings.coordinates.then(coordinate),
         "Member": member(is, Wide::No),
         "Stats": stats(&call),
         "Meta": Pairs(&is.node_meta),
@@ -57,7 +56,7 @@ pub async fn own(call: Call) -> Result<Answer, Problem> {
 }
 
 /// The origin, with the error of one that has measured nothing.
-fn coordinate() -> Value {
+pub fn coordinate() -> Value {
     json!({ "Vec": [0, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 1e-5 })
 }
 
@@ -138,24 +137,6 @@ pub async fn version(call: Call) -> Result<Answer, Problem> {
         "HumanVersion": is.version,
         "FIPS": "",
     })))
-}
-
-/// `GET /v1/coordinate/datacenters`: where the servers stand, as far as nobody has measured.
-pub async fn coordinate_datacenters(call: Call) -> Result<Answer, Problem> {
-    let is = &call.context.identity;
-    let seen = call.authorizer().node_read(is.node_name.as_str());
-    let own = json!({ "Node": is.node_name.as_str(), "Segment": "", "Coord": coordinate() });
-    Ok(Answer::json(&json!([{
-        "Datacenter": is.datacenter,
-        "AreaID": "wan",
-        "Coordinates": seen.then_some(own).into_iter().collect::<Vec<_>>(),
-    }])))
-}
-
-/// `GET /v1/coordinate/node/:node`: nobody has one.
-pub async fn coordinate_node(call: Call) -> Result<Answer, Problem> {
-    call.doors()?;
-    Ok(Answer::new(StatusCode::NOT_FOUND, Content::Nothing))
 }
 
 /// Everything in it is text, as in Consul; what is not known is 0.

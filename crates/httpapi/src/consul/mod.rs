@@ -1,10 +1,14 @@
 //! Consul's dialect of HTTP, a file an endpoint family.
 
+pub mod absent;
+pub mod acl;
 pub mod agent;
 pub mod blocking;
 pub mod catalog;
 mod checks;
+pub mod coordinate;
 pub mod error;
+pub mod event;
 mod filter;
 pub mod hashed;
 pub mod health;
@@ -16,6 +20,7 @@ pub mod maintenance;
 pub mod members;
 pub mod metrics;
 pub mod operations;
+pub mod operator;
 pub mod params;
 mod proxy;
 pub mod register;
@@ -25,3 +30,4 @@ mod shapes;
 mod sidecar;
 pub mod status;
 pub mod txn;
+pub mod ui;

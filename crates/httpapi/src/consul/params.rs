@@ -67,7 +67,7 @@ impl ReadOptions {
         check_cache_control(&call.request.head.headers)?;
         let mut stale = query.has("stale");
         let consistent = query.has("consistent");
-        let cached = query.has("cached");
+        let cached = query.has("cached") && call.context.settings.use_cache;
         let mut most_behind = max_stale(query)?;
         stale |= most_behind.is_some();
         let conflict =
@@ -132,7 +132,7 @@ fn limited(call: &Call, wait: Option<Duration>) -> Duration {
 }
 
 /// `index` and `wait`; a wait that is not positive counts as none.
-fn blocking(query: &Query) -> Result<(u64, Option<Duration>), Problem> {
+pub fn blocking(query: &Query) -> Result<(u64, Option<Duration>), Problem> {
     let wait = match query.given("wait") {
         None => None,
         Some(text) => {

@@ -62,7 +62,8 @@ impl Serialize for Header<'_> {
     }
 }
 
-fn id(node: &Node) -> String {
+/// The node's id; empty where it has none.
+pub fn id(node: &Node) -> String {
     node.id.map(|id| id.to_string()).unwrap_or_default()
 }
 
@@ -138,10 +139,10 @@ impl Serialize for NodeService<'_> {
     }
 }
 
-/// An instance as a transaction shows it: no tags are `null`.
-pub struct TxnService<'v>(pub &'v Row<Instance>);
+/// An instance as transactions and the web interface's reads show it: no tags are `null`.
+pub struct BareService<'v>(pub &'v Row<Instance>);
 
-impl Serialize for TxnService<'_> {
+impl Serialize for BareService<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         NodeService(self.0).write(some_texts(&self.0.tags), to)
     }
@@ -252,10 +253,10 @@ impl Serialize for CheckShape<'_> {
     }
 }
 
-/// A check as a transaction shows it: no tags are `null`.
-pub struct TxnCheck<'v>(pub &'v Row<Check>);
+/// A check as transactions and the web interface's reads show it: no tags are `null`.
+pub struct BareCheck<'v>(pub &'v Row<Check>);
 
-impl Serialize for TxnCheck<'_> {
+impl Serialize for BareCheck<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         CheckShape::of(self.0).write(some_texts(&self.0.service_tags), to)
     }

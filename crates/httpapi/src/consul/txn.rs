@@ -12,7 +12,7 @@ use super::blocking::{Body, Found, MOST_HOLDS};
 use super::catalog::own_spelling;
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
-use super::shapes::{KvPair, NodeShape, TxnCheck, TxnService};
+use super::shapes::{KvPair, NodeShape, BareCheck, BareService};
 use crate::answer::{Answer, Content, json};
 use crate::call::Call;
 use bytes::Bytes;
@@ -350,8 +350,8 @@ impl Serialize for ResultShape<'_> {
         match self.row {
             AnyRow::Kv(key, row) => map.serialize_entry("KV", &KvPair(key, row))?,
             AnyRow::Node(row) => map.serialize_entry("Node", &NodeShape(row, self.datacenter))?,
-            AnyRow::Instance(row) => map.serialize_entry("Service", &TxnService(row))?,
-            AnyRow::Check(row) => map.serialize_entry("Check", &TxnCheck(row))?,
+            AnyRow::Instance(row) => map.serialize_entry("Service", &BareService(row))?,
+            AnyRow::Check(row) => map.serialize_entry("Check", &BareCheck(row))?,
         }
         map.end()
     }

@@ -6,6 +6,7 @@ mod cached;
 mod doors;
 mod filters;
 mod held;
+mod others;
 mod requests;
 mod rights;
 mod round_trip;

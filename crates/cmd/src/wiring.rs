@@ -264,6 +264,12 @@ fn context(
         discovery_max_stale: config.queries.discovery_max_stale,
         kv_max_value_size: config.kv_max_value_size,
         txn_max_req_len: config.txn_max_req_len,
+        coordinates: config.coordinates,
+        printable_paths: config.http_face.printable_paths,
+        use_cache: config.http_face.use_cache,
+        response_headers: config.http_face.response_headers.clone(),
+        block_endpoints: config.http_face.block_endpoints.clone(),
+        allow_write_from: config.http_face.allow_write_from.clone(),
         ..Settings::default()
     };
     let usual = net::http::Limits::default();
@@ -271,6 +277,7 @@ fn context(
     let limits = net::http::Limits {
         connections_per_client: config.http_max_conns_per_client,
         connections: nofile::connections(nofile::raise(), usual.connections),
+        head: config.http_face.max_header_bytes.unwrap_or(usual.head),
         // JSON says what an entry holds with some more signs.
         body: entry + entry / 4,
         ..usual

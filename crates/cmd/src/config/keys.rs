@@ -14,6 +14,8 @@ pub(super) const APPLIED: &[&str] = &[
     "data_dir",
     "datacenter",
     "default_query_time",
+    "disable_coordinates",
+    "disable_http_unprintable_char_filter",
     "disable_update_check",
     "discard_check_output",
     "discovery_max_stale",
@@ -48,9 +50,7 @@ pub(super) const LATER: &[&str] = &[
     "config_entries",
     "connect",
     "disable_anonymous_signature",
-    "disable_coordinates",
     "disable_host_node_id",
-    "disable_http_unprintable_char_filter",
     "disable_keyring_file",
     "disable_remote_exec",
     "enable_agent_tls_for_checks",
@@ -188,16 +188,24 @@ pub(super) const BLOCKS: &[(&str, &[&str], &[&str])] = &[
             "rpc_hold_timeout",
         ],
     ),
-    ("http_config", &[], &["max_header_bytes", "response_headers", "use_cache"]),
+    (
+        "http_config",
+        &[
+            "allow_write_http_from",
+            "block_endpoints",
+            "max_header_bytes",
+            "response_headers",
+            "use_cache",
+        ],
+        &[],
+    ),
 ];
-
-/// In a block: keys that ask for protection if they are set to more than nothing.
-pub(super) const BLOCK_PROTECTION: &[(&str, &[&str])] =
-    &[("http_config", &["allow_write_http_from", "block_endpoints"])];
 
 /// Keys whose value is a list: written twice, the lists are joined.
 pub(super) const LISTS: &[&str] = &[
+    "allow_write_http_from",
     "args",
+    "block_endpoints",
     "check",
     "checks",
     "recursor",

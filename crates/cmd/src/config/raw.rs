@@ -19,6 +19,8 @@ pub struct Raw {
     pub data_dir: Option<PathBuf>,
     pub datacenter: Option<String>,
     pub default_query_time: Option<String>,
+    pub disable_coordinates: Option<bool>,
+    pub disable_http_unprintable_char_filter: Option<bool>,
     pub disable_update_check: Option<bool>,
     pub discard_check_output: Option<bool>,
     pub discovery_max_stale: Option<String>,
@@ -78,10 +80,16 @@ pub struct RawSoa {
     pub min_ttl: Option<u32>,
 }
 
-/// The block `http_config`, of which nothing is applied yet.
+/// The block `http_config`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct RawHttp {}
+pub struct RawHttp {
+    pub allow_write_http_from: Option<Vec<String>>,
+    pub block_endpoints: Option<Vec<String>>,
+    pub max_header_bytes: Option<i64>,
+    pub response_headers: Option<BTreeMap<String, String>>,
+    pub use_cache: Option<bool>,
+}
 
 /// The block `ports`; -1 is off, 0 is any free one.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -122,7 +130,7 @@ impl Raw {
         }
     }
 
-    /// Lays `over` on top: what it gives wins, maps join.
+    /// Lays `over` on top: what it gives wins, maps and lists join.
     pub fn merge(&mut self, over: Raw) {
         take(&mut self.addresses.dns, over.addresses.dns);
         take(&mut self.addresses.http, over.addresses.http);
@@ -136,6 +144,11 @@ impl Raw {
         take(&mut self.data_dir, over.data_dir);
         take(&mut self.datacenter, over.datacenter);
         take(&mut self.default_query_time, over.default_query_time);
+        take(&mut self.disable_coordinates, over.disable_coordinates);
+        take(
+            &mut self.disable_http_unprintable_char_filter,
+            over.disable_http_unprintable_char_filter,
+        );
         take(&mut self.disable_update_check, over.disable_update_check);
         take(&mut self.discard_check_output, over.discard_check_output);
         take(&mut self.discovery_max_stale, over.discovery_max_stale);
@@ -152,6 +165,7 @@ impl Raw {
         take(&mut self.server, over.server);
         take(&mut self.session_ttl_min, over.session_ttl_min);
         self.dns_config.merge(over.dns_config);
+        self.http_config.merge(over.http_config);
         take(&mut self.limits.http_max_conns_per_client, over.limits.http_max_conns_per_client);
         take(&mut self.limits.kv_max_value_size, over.limits.kv_max_value_size);
         take(&mut self.limits.txn_max_req_len, over.limits.txn_max_req_len);
@@ -178,6 +192,16 @@ impl RawDns {
     }
 }
 
+impl RawHttp {
+    fn merge(&mut self, over: RawHttp) {
+        join(&mut self.allow_write_http_from, over.allow_write_http_from);
+        join(&mut self.block_endpoints, over.block_endpoints);
+        take(&mut self.max_header_bytes, over.max_header_bytes);
+        take_all(&mut self.response_headers, over.response_headers);
+        take(&mut self.use_cache, over.use_cache);
+    }
+}
+
 impl RawPorts {
     fn merge(&mut self, over: RawPorts) {
         take(&mut self.dns, over.dns);
@@ -196,6 +220,12 @@ fn take<T>(under: &mut Option<T>, over: Option<T>) {
 }
 
 fn take_all(under: &mut Option<BTreeMap<String, String>>, over: Option<BTreeMap<String, String>>) {
+    if let Some(over) = over {
+        under.get_or_insert_default().extend(over);
+    }
+}
+
+fn join(under: &mut Option<Vec<String>>, over: Option<Vec<String>>) {
     if let Some(over) = over {
         under.get_or_insert_default().extend(over);
     }

@@ -3,6 +3,7 @@
 
 use super::raw::{Raw, RawDns};
 use anyhow::{Context, bail, ensure};
+use http::header::{HeaderName, HeaderValue};
 use model::{Nanos, Node, NodeName, Text, TextMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -46,6 +47,10 @@ pub struct Config {
     pub txn_max_req_len: usize,
     /// The most HTTP connections of one client address.
     pub http_max_conns_per_client: usize,
+    /// What the HTTP face does to every request and answer.
+    pub http_face: HttpFace,
+    /// Whether distances between nodes are spoken of.
+    pub coordinates: bool,
     /// Free disk below which writes are refused, in bytes.
     pub disk_reserve_bytes: u64,
     /// How checks are run.
@@ -78,6 +83,23 @@ pub struct Queries {
     pub max_time: Duration,
     /// How far behind the leader discovery may be; zero asks the leader.
     pub discovery_max_stale: Duration,
+}
+
+/// The block `http_config`, and what else is about every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpFace {
+    /// Who may use methods that can write; everybody where there are none.
+    pub allow_write_from: Vec<net::Network>,
+    /// Paths that begin like one of these are refused.
+    pub block_endpoints: Vec<String>,
+    /// The most bytes of a request's head; `None` for the usual.
+    pub max_header_bytes: Option<usize>,
+    /// Headers of every answer.
+    pub response_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether `?cached` is listened to.
+    pub use_cache: bool,
+    /// Whether paths that cannot be printed are refused.
+    pub printable_paths: bool,
 }
 
 /// Ports; `None` is off, 0 any free one.
@@ -142,6 +164,7 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     let dns = dns_config(&raw, &datacenter)?;
     let checks = checks(&raw)?;
     let queries = queries(&raw)?;
+    let http_face = http_face(&raw)?;
     let kv_max_value_size = positive(
         "limits.kv_max_value_size",
         raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
@@ -180,6 +203,8 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
             "limits.http_max_conns_per_client",
             raw.limits.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
         )?,
+        http_face,
+        coordinates: !raw.disable_coordinates.unwrap_or(false),
         disk_reserve_bytes: raw.disk_reserve_bytes.unwrap_or(DISK_RESERVE_BYTES),
         checks,
         ports,
@@ -297,6 +322,30 @@ fn positive(name: &str, value: i64) -> anyhow::Result<usize> {
         Ok(value) if value > 0 => Ok(value),
         _ => bail!("{name}={value} must be more than 0"),
     }
+}
+
+fn http_face(raw: &Raw) -> anyhow::Result<HttpFace> {
+    let typed = &raw.http_config;
+    let networks = typed.allow_write_http_from.iter().flatten();
+    let allow_write_from: Result<_, _> = networks.map(|text| text.parse()).collect();
+    let mut response_headers = Vec::new();
+    for (name, value) in typed.response_headers.iter().flatten() {
+        let header = HeaderName::try_from(name.as_str());
+        let header = header.with_context(|| format!("http_config.response_headers.{name}"))?;
+        let value = HeaderValue::try_from(value.as_str());
+        let value = value.with_context(|| format!("http_config.response_headers.{name}"))?;
+        response_headers.push((header, value));
+    }
+    // Consul reads 0 and less as its usual limit.
+    let given = typed.max_header_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    Ok(HttpFace {
+        allow_write_from: allow_write_from.context("http_config.allow_write_http_from")?,
+        block_endpoints: typed.block_endpoints.clone().unwrap_or_default(),
+        max_header_bytes: given.filter(|bytes| *bytes > 0),
+        response_headers,
+        use_cache: typed.use_cache.unwrap_or(true),
+        printable_paths: !raw.disable_http_unprintable_char_filter.unwrap_or(false),
+    })
 }
 
 /// Reads one of Go's durations.

@@ -3,7 +3,7 @@
 //! Consul's own decoder is lenient in ways that real files depend on: a block may be a list of one
 //! block, may stand twice, and its keys may be written in any case.
 
-use super::keys::{APPLIED, BLOCK_PROTECTION, BLOCKS, LATER, LISTS, PROTECTION};
+use super::keys::{APPLIED, BLOCKS, LATER, LISTS, PROTECTION};
 use super::raw::Raw;
 use lang::tree::{Member, Place, Tree, Value};
 use serde_json::{Map, Value as Json};
@@ -86,13 +86,11 @@ impl Sorted {
         let Some(members) = members(tree) else {
             return self.complain(place, format!("{name} must be an object"));
         };
-        let protection = BLOCK_PROTECTION.iter().find(|(block, _)| *block == name);
-        let protection = protection.map_or(&[][..], |(_, keys)| keys);
         for Member { key, place, tree } in members {
             if tree.value == Value::Null {
                 continue;
             }
-            let all = applied.iter().chain(later).chain(protection);
+            let all = applied.iter().chain(later);
             let Some(key) = spelled(&key, all.clone()) else {
                 self.complain(place, unknown(&format!("{name}.{key}"), all));
                 continue;
@@ -100,8 +98,6 @@ impl Sorted {
             let shown = format!("{name}.{key}");
             if applied.contains(&key) {
                 self.apply(Some(name), key, place, tree);
-            } else if protection.contains(&key) {
-                self.protect(&shown, place, &tree);
             } else if !is_off(&tree) {
                 // A feature that does not exist is off already; `-1`, `false` change nothing.
                 self.warn(&shown);

@@ -91,6 +91,33 @@ fn what_is_applied_arrives() {
     check(r#"{"domain": "", "alt_domain": ""}"#, |c| c.dns.domain.clone(), "consul.".to_owned());
     check(r#"{"node_id": null, "data_dir": "/x"}"#, |c| c.data.clone(), None);
     check(r#"{"performance": {"raft_multiplier": 1}}"#, |c| c.dev, true);
+    check(r#"{"disable_coordinates": true}"#, |c| c.coordinates, false);
+    check(
+        r#"{"disable_http_unprintable_char_filter": true}"#,
+        |c| c.http_face.printable_paths,
+        false,
+    );
+    check(r#"{"http_config": {"use_cache": false}}"#, |c| c.http_face.use_cache, false);
+    check(
+        r#"{"http_config": {"max_header_bytes": 9000}}"#,
+        |c| c.http_face.max_header_bytes,
+        Some(9000),
+    );
+    check(
+        r#"{"http_config": {"block_endpoints": ["/v1/kv"]}}"#,
+        |c| c.http_face.block_endpoints.clone(),
+        vec!["/v1/kv".to_owned()],
+    );
+    check(
+        r#"{"http_config": {"allow_write_http_from": ["127.0.0.1/8"]}}"#,
+        |c| c.http_face.allow_write_from[0].contains([127, 1, 2, 3].into()),
+        true,
+    );
+    check(
+        r#"{"http_config": {"response_headers": {"Access-Control-Allow-Origin": "*"}}}"#,
+        |c| c.http_face.response_headers[0].1.clone(),
+        "*".parse().unwrap(),
+    );
 }
 
 #[test]
@@ -155,8 +182,6 @@ fn what_asks_for_protection_is_refused() {
         r#"{"tls": {"defaults": {"verify_incoming": true}}}"#,
         r#"{"verify_outgoing": true}"#,
         r#"{"serf_lan_allowed_cidrs": ["10.0.0.0/8"]}"#,
-        r#"{"http_config": {"block_endpoints": ["/v1/kv"]}}"#,
-        r#"{"http_config": {"allow_write_http_from": ["127.0.0.1/8"]}}"#,
         r#"{"ports": {"https": 8501}}"#,
     ] {
         refuse(text, "refuses to start");
@@ -182,6 +207,14 @@ fn what_makes_no_sense_is_refused_by_name() {
     refuse(r#"{"limits": {"txn_max_req_len": 0}}"#, "limits.txn_max_req_len");
     refuse(r#"{"limits": {"txn_max_req_len": 99999999}}"#, "limits.txn_max_req_len");
     refuse(r#"{"log_level": "loud"}"#, "log_level");
+    refuse(
+        r#"{"http_config": {"allow_write_http_from": ["127.0.0.1"]}}"#,
+        "http_config.allow_write_http_from",
+    );
+    refuse(
+        r#"{"http_config": {"response_headers": {"a b": "c"}}}"#,
+        "http_config.response_headers.a b",
+    );
     refuse(r#"{"node_id": "x"}"#, "node_id");
     refuse(r#"{"datacenter": "a b"}"#, "datacenter");
     refuse(r#"{"max_query_time": "soon"}"#, "max_query_time");

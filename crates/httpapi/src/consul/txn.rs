@@ -12,7 +12,7 @@ use super::blocking::{Body, Found, MOST_HOLDS};
 use super::catalog::own_spelling;
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
-use super::shapes::{KvPair, NodeShape, BareCheck, BareService};
+use super::shapes::{BareCheck, BareService, KvPair, NodeShape};
 use crate::answer::{Answer, Content, json};
 use crate::call::Call;
 use bytes::Bytes;

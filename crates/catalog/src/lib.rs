@@ -32,7 +32,8 @@ pub use tables::history::HistoryEntry;
 pub use tables::requests::{REQUEST_WINDOW, REQUESTS_KEPT, RESULTS_KEPT};
 pub use tables::sessions::MAX_LOCK_DELAY;
 pub use transaction::{
-    AnyRow, Cause, Condition, Expectation, Failure, Operation, RowName, Selection, Shown,
+    AnyRow, Cause, Condition, Expectation, Failure, MOST_SHOWN, Operation, RowName, Selection,
+    Shown,
 };
 pub use view::{Health, Held, Holdings, Indexed, Interest, KvRows, NotHeld, Offer, Sizes, View};
 pub use watch::{Touched, Watch};

@@ -19,6 +19,10 @@ use model::{
 };
 use std::sync::Arc;
 
+/// How many bytes one transaction shows at most; an estimate. Several operations may each show a
+/// whole tree, and all of it stands in memory at once.
+pub const MOST_SHOWN: u64 = 64 << 20;
+
 /// One operation of a transaction. What is not there is not asked, done or shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Operation {
@@ -126,6 +130,8 @@ pub enum Cause {
     ConditionFailed,
     /// The key was to be locked during its lock-delay.
     LockDelayed,
+    /// It would show so much that the transaction shows more than [`MOST_SHOWN`] bytes.
+    TooMuch,
     /// What was to be done was refused.
     Refused(Box<Refusal>),
 }
@@ -235,11 +241,24 @@ impl State {
         }
     }
 
-    fn selected(&self, tenant: Tenant, selection: &Selection) -> Vec<AnyRow> {
+    /// What is shown, of which no more than `left` bytes may be left to show.
+    fn selected(
+        &self,
+        tenant: Tenant,
+        selection: &Selection,
+        left: &mut u64,
+    ) -> Result<Vec<AnyRow>, Cause> {
+        let mut take = |row: AnyRow| match left.checked_sub(PIECE_BYTES + row.weight()) {
+            Some(rest) => {
+                *left = rest;
+                Ok(row)
+            }
+            None => Err(Cause::TooMuch),
+        };
         match selection {
-            Selection::Row(name) => self.row_named(tenant, name).into_iter().collect(),
+            Selection::Row(name) => self.row_named(tenant, name).into_iter().map(take).collect(),
             Selection::Head(name) => {
-                self.row_named(tenant, name).map(AnyRow::head).into_iter().collect()
+                self.row_named(tenant, name).map(AnyRow::head).into_iter().map(take).collect()
             }
             Selection::KvTree(prefix) => {
                 let first = KvRowKey { tenant, key: prefix.clone() };
@@ -248,7 +267,7 @@ impl State {
                     .take_while(|(key, _)| {
                         key.tenant == tenant && key.key.starts_with(prefix.as_bytes())
                     })
-                    .map(|(key, row)| AnyRow::Kv(key.key.clone(), Arc::clone(row)))
+                    .map(|(key, row)| take(AnyRow::Kv(key.key.clone(), Arc::clone(row))))
                     .collect()
             }
         }
@@ -264,20 +283,29 @@ impl State {
         for operation in operations {
             let expects = operation.expects.as_ref();
             let held = expects.map_or(Ok(()), |expected| self.expect(tenant, expected));
-            let shows = operation.shows.as_ref();
-            let shown = held.map(|()| shows.map(|shows| self.selected(tenant, shows)));
-            report.add(shown.map(Option::unwrap_or_default));
+            let outcome = held.and_then(|()| match &operation.shows {
+                Some(selection) => self.selected(tenant, selection, &mut report.left),
+                None => Ok(Vec::new()),
+            });
+            report.add(outcome);
         }
         report.finish()
     }
 }
 
 /// What operations showed and which failed.
-#[derive(Default)]
 struct Report {
     operations: u32,
+    /// How many bytes may still be shown.
+    left: u64,
     shown: Vec<Shown>,
     failures: Vec<Failure>,
+}
+
+impl Default for Report {
+    fn default() -> Report {
+        Report { operations: 0, left: MOST_SHOWN, shown: Vec::new(), failures: Vec::new() }
+    }
 }
 
 impl Report {
@@ -303,7 +331,7 @@ impl Tx<'_> {
         let mut report = Report::default();
         for operation in operations {
             let (noted, tables) = (self.before.len(), self.state.tables);
-            let outcome = self.operate(operation);
+            let outcome = self.operate(operation, &mut report.left);
             if outcome.is_err() {
                 self.take_back(noted, tables);
             }
@@ -312,15 +340,17 @@ impl Tx<'_> {
         report.finish().map(Reply::Shown).map_err(Refusal::Failed)
     }
 
-    fn operate(&mut self, operation: Operation) -> Result<Vec<AnyRow>, Cause> {
+    fn operate(&mut self, operation: Operation, left: &mut u64) -> Result<Vec<AnyRow>, Cause> {
         if let Some(expected) = &operation.expects {
             self.state.expect(self.tenant, expected)?;
         }
         if let Some(command) = operation.does {
             self.do_within(*command)?;
         }
-        let shows = operation.shows.as_ref();
-        Ok(shows.map(|shows| self.state.selected(self.tenant, shows)).unwrap_or_default())
+        match &operation.shows {
+            Some(selection) => self.state.selected(self.tenant, selection, left),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn do_within(&mut self, command: Command) -> Result<(), Cause> {

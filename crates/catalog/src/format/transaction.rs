@@ -234,6 +234,7 @@ impl From<&Failure> for wire::Failure {
             Cause::HeldBy(None) => wire::Cause::HeldByNobody(true),
             Cause::ConditionFailed => wire::Cause::ConditionFailed(true),
             Cause::LockDelayed => wire::Cause::LockDelayed(true),
+            Cause::TooMuch => wire::Cause::TooMuch(true),
             Cause::Refused(refusal) => wire::Cause::Refused(Box::new((&**refusal).into())),
         };
         wire::Failure { operation: failure.operation, cause: Some(cause) }
@@ -252,6 +253,7 @@ impl TryFrom<wire::Failure> for Failure {
             wire::Cause::HeldByNobody(_) => Cause::HeldBy(None),
             wire::Cause::ConditionFailed(_) => Cause::ConditionFailed,
             wire::Cause::LockDelayed(_) => Cause::LockDelayed,
+            wire::Cause::TooMuch(_) => Cause::TooMuch,
             wire::Cause::Refused(refusal) => Cause::Refused(Box::new(Refusal::try_from(*refusal)?)),
         };
         Ok(Failure { operation: failure.operation, cause })

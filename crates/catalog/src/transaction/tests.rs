@@ -280,6 +280,25 @@ fn a_look_says_what_a_transaction_would_and_does_nothing() {
 }
 
 #[test]
+fn a_transaction_shows_no_more_than_its_limit() {
+    const VALUES: u64 = 8;
+    let mut rig = rig();
+    let value = "v".repeat((MOST_SHOWN / 4 / VALUES) as usize);
+    for number in 0..VALUES {
+        rig.does(put_kv(&format!("t/{number}"), &value, Always));
+    }
+    let tree = || Operation::default().showing(Selection::KvTree(KvKey::new(b"t/")));
+    let head = || Operation::default().showing(Selection::Head(kv("t/1")));
+    let fit = vec![head(), tree(), tree(), tree(), head()];
+    assert_eq!(transact(&mut rig, fit).map(|shown| shown.len() as u64), Ok(3 * VALUES + 2));
+    let over = [tree(), tree(), tree(), tree(), tree()];
+    let told = [(3, Cause::TooMuch), (4, Cause::TooMuch)];
+    check_fails(&mut rig, over.to_vec(), &told);
+    let seen = rig.view.look(Tenant::DEFAULT, &over).expect(HELD).expect_err("too much");
+    assert_eq!(seen.into_iter().map(|one| (one.operation, one.cause)).collect::<Vec<_>>(), told);
+}
+
+#[test]
 fn a_look_at_what_is_not_held_says_so() {
     let rig = rig();
     let held = BTreeSet::from([Interest::Kv(kv_key("t/"))]);

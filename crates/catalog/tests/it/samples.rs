@@ -277,6 +277,7 @@ pub fn outcomes() -> Vec<Outcome> {
         Outcome::Refused(Refusal::TooLateToKnow),
         Outcome::Done(vec![Reply::Shown(shown()), Reply::Done, Reply::Shown(Vec::new())]),
         Outcome::Refused(Refusal::Failed(failures())),
+        Outcome::Refused(Refusal::Failed(vec![Failure { operation: 1, cause: Cause::TooMuch }])),
     ];
     refusals.into_iter().map(Outcome::Refused).chain(later).collect()
 }

@@ -111,7 +111,7 @@ pub(in crate::format) struct Failures {
 pub(in crate::format) struct Failure {
     #[prost(uint32, tag = "1")]
     pub operation: u32,
-    #[prost(oneof = "Cause", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Cause", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub cause: Option<Cause>,
 }
 
@@ -133,4 +133,6 @@ pub(in crate::format) enum Cause {
     LockDelayed(bool),
     #[prost(message, tag = "9")]
     Refused(Box<Refusal>),
+    #[prost(bool, tag = "10")]
+    TooMuch(bool),
 }

@@ -9,8 +9,8 @@ use crate::consul::register::node_id;
 use crate::consul::services::is_any;
 use crate::consul::shapes::shown;
 use catalog::{
-    Authorizer, Cause, Command, Condition, Expectation, KvCondition, KvWrite, NodeKey, Operation,
-    Refusal, RowName, Selection, View,
+    Authorizer, Cause, Command, Condition, Expectation, KvCondition, KvWrite, MOST_SHOWN, NodeKey,
+    Operation, Refusal, RowName, Selection, View,
 };
 use lang::quote;
 use model::{Check, Index, Instance, InstanceId, KvKey, Node, SessionId};
@@ -292,6 +292,7 @@ pub fn what(op: &Op, cause: &Cause) -> String {
 
 fn what_of_row(verb: &str, row: &str, cause: &Cause) -> String {
     match (cause, verb) {
+        (Cause::TooMuch, _) => too_much(),
         (Cause::Refused(refusal), _) => refused(refusal),
         (_, "get") => format!("{row} doesn't exist"),
         (_, "cas") => format!("failed to set {row}, index is stale"),
@@ -302,6 +303,7 @@ fn what_of_row(verb: &str, row: &str, cause: &Cause) -> String {
 fn what_of_key(verb: &str, kv: &Kv, index: u64, cause: &Cause) -> String {
     let key = quote(&shown(kv.key.as_bytes()));
     match (cause, verb) {
+        (Cause::TooMuch, _) => too_much(),
         (Cause::LockDelayed, _) => format!("failed to lock key {key} due to lock delay"),
         (_, "lock" | "unlock") if kv.session.is_empty() => "missing session".to_owned(),
         (Cause::Refused(refusal), _) => match **refusal {
@@ -333,6 +335,10 @@ fn what_of_key(verb: &str, kv: &Kv, index: u64, cause: &Cause) -> String {
             format!("failed to unlock key {key}, lock isn't held, or is held by another session")
         }
     }
+}
+
+fn too_much() -> String {
+    format!("the transaction would show more than {MOST_SHOWN} bytes")
 }
 
 /// As where the same is refused alone, but for what Consul puts before it there.

@@ -465,6 +465,10 @@ impl Picture {
             entry.map_or(&[], |entry| &entry.offered)
         }
         let (old, new) = (offered(before), offered(now));
+        // Nearly always: a change of health renames nothing.
+        if old == new {
+            return;
+        }
         for (service, ip) in old.iter().filter(|offer| new.binary_search(offer).is_err()) {
             let Some(ip) = ip else { continue };
             self.reverse.remove(*ip, &Pointer::Service(service.clone()));

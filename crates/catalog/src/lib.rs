@@ -25,7 +25,7 @@ pub use apply::{Applied, apply};
 pub use entry::{Claim, Command, Entry, HistoryLimits, KvCondition, KvWrite, Outcome, Reply};
 pub use keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 pub use past::{PastView, ValuePrint, Window};
-pub use reconcile::{Wanted, reconcile};
+pub use reconcile::{Wanted, additions, reconcile};
 pub use refusal::{REFUSAL_TEXT, Refusal};
 pub use state::{ServiceMark, State, TableIndexes, Tombstone};
 pub use tables::history::HistoryEntry;

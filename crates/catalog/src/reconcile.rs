@@ -29,39 +29,52 @@ pub fn reconcile(
     owner: &Owner,
     wanted: &Wanted,
 ) -> Held<Vec<Command>> {
+    let mut commands = additions(view, tenant, owner, wanted)?;
+    let node = NodeKey::new(tenant, &wanted.node);
+    let instances: BTreeSet<Folded> = wanted.instances.iter().map(|row| row.id.fold()).collect();
+    let checks: BTreeSet<Folded> = wanted.checks.iter().map(|row| row.id.fold()).collect();
+    for row in view.instances_on(&node)? {
+        if row.owner == *owner && !instances.contains(&row.id.fold()) {
+            commands.push(Command::RemoveInstance(wanted.node.clone(), row.id.clone()));
+        }
+    }
+    for row in view.checks_on(&node)?.value {
+        if row.owner == *owner && !checks.contains(&row.id.fold()) {
+            commands.push(Command::RemoveCheck(wanted.node.clone(), row.id.clone()));
+        }
+    }
+    Ok(commands)
+}
+
+/// Those of [`reconcile`] that write; it looks at nothing but what is wanted, so a part of what an
+/// owner wants costs no more than that part.
+pub fn additions(
+    view: &View,
+    tenant: Tenant,
+    owner: &Owner,
+    wanted: &Wanted,
+) -> Held<Vec<Command>> {
     let node = NodeKey::new(tenant, &wanted.node);
     let mut commands = Vec::new();
     if view.node(&node)?.value.is_none() {
         commands.push(Command::EnsureNode(wanted.node.clone()));
     }
-    let mut kept_instances = BTreeMap::new();
+    let mut instances = BTreeMap::new();
     for instance in &wanted.instances {
         let key = node.instance(&instance.id);
         let stands = view.instance(&key)?;
         if !stands.is_some_and(|row| row.claim == *instance && row.owner == *owner) {
             commands.push(Command::PutInstance(Box::new(instance.clone())));
         }
-        kept_instances.insert(key.id, instance);
+        instances.insert(key.id, instance);
     }
-    let mut kept_checks = BTreeSet::new();
     for check in &wanted.checks {
         let key = node.check(&check.id);
         let stands = view.check(&key)?;
-        let watched = filled_in_from(view, owner, &node, &kept_instances, check)?;
+        let watched = filled_in_from(view, owner, &node, &instances, check)?;
         let same = |row: &Row<Check>| same_check(row, check, watched) && row.owner == *owner;
         if !stands.is_some_and(|row| same(row)) {
             commands.push(Command::PutCheck(Box::new(check.clone())));
-        }
-        kept_checks.insert(key.id);
-    }
-    for row in view.instances_on(&node)? {
-        if row.owner == *owner && !kept_instances.contains_key(&row.id.fold()) {
-            commands.push(Command::RemoveInstance(wanted.node.clone(), row.id.clone()));
-        }
-    }
-    for row in view.checks_on(&node)?.value {
-        if row.owner == *owner && !kept_checks.contains(&row.id.fold()) {
-            commands.push(Command::RemoveCheck(wanted.node.clone(), row.id.clone()));
         }
     }
     Ok(commands)

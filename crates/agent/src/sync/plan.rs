@@ -1,7 +1,7 @@
 //! From this node's registrations and a view to the commands that close the gap: pure.
 
 use crate::local::{Held as HeldCheck, Local};
-use catalog::{Command, Held, NodeKey, View, Wanted, reconcile};
+use catalog::{CheckKey, Command, Held, InstanceKey, NodeKey, View, Wanted, additions, reconcile};
 use model::{Check, Folded, Instance, Owner, Tenant, Text};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,8 +89,13 @@ pub fn plan(view: &View, local: &Local, owner: &Owner, scope: &Scope) -> Held<Pl
     let instances = planner.instances()?;
     let checks = planner.checks()?;
     let wanted = Wanted { node: local.node().clone(), instances, checks };
-    let mut commands = reconcile(view, Tenant::DEFAULT, owner, &wanted)?;
-    commands.retain(|command| planner.is_in_scope(command));
+    let mut commands = if scope.everything {
+        reconcile(view, Tenant::DEFAULT, owner, &wanted)?
+    } else {
+        let mut commands = additions(view, Tenant::DEFAULT, owner, &wanted)?;
+        planner.removals(&mut commands)?;
+        commands
+    };
     // A node is made for what is on it, not for its own sake.
     if commands.iter().all(|command| matches!(command, Command::EnsureNode(_))) {
         commands.clear();
@@ -179,18 +184,23 @@ impl Planner<'_> {
         check
     }
 
-    fn is_in_scope(&self, command: &Command) -> bool {
-        match command {
-            Command::RemoveInstance(_, id) => {
-                self.scope.everything || self.scope.instances.contains(&id.fold())
+    /// What is no longer registered here and still this agent's in the catalog.
+    fn removals(&self, commands: &mut Vec<Command>) -> Held<()> {
+        let NodeKey { tenant, node } = self.node.clone();
+        let name = self.local.node();
+        for id in self.scope.instances.iter().filter(|id| self.local.instance(id).is_none()) {
+            let key = InstanceKey { tenant, node: node.clone(), id: id.clone() };
+            if let Some(row) = self.view.instance(&key)?.filter(|row| row.owner == *self.owner) {
+                commands.push(Command::RemoveInstance(name.clone(), row.id.clone()));
             }
-            Command::RemoveCheck(_, id) => {
-                let id = id.fold();
-                let gone = self.local.check(&id).is_none();
-                self.scope.everything || (gone && self.scope.checks.contains(&id))
-            }
-            _ => true,
         }
+        for id in self.scope.checks.iter().filter(|id| self.local.check(id).is_none()) {
+            let key = CheckKey { tenant, node: node.clone(), id: id.clone() };
+            if let Some(row) = self.view.check(&key)?.filter(|row| row.owner == *self.owner) {
+                commands.push(Command::RemoveCheck(name.clone(), row.id.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn is_anothers(&self, owner: &Owner) -> bool {

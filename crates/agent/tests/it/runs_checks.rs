@@ -99,6 +99,49 @@ async fn a_service_critical_for_too_long_goes_with_its_rows() {
 }
 
 #[tokio::test]
+async fn what_was_deregistered_for_being_critical_stays_away_and_the_unknown_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let limit = Nanos::seconds(60);
+    let dead = CheckDefinition {
+        ttl: Nanos::seconds(10),
+        deregister_critical_service_after: limit,
+        ..CheckDefinition::default()
+    };
+    // It runs once in a month, so not in this test but for an unlikely chance; then it passes.
+    let seldom = CheckDefinition {
+        tcp: listener.local_addr().unwrap().to_string().into(),
+        interval: Nanos::seconds(30 * 86_400),
+        deregister_critical_service_after: limit,
+        ..CheckDefinition::default()
+    };
+    let world = World::on(directory.path(), catalog()).await;
+    world.register("dead", vec![defined("d", "ttl", dead)]).await.unwrap();
+    world.register("web", vec![defined("w", "tcp", seldom)]).await.unwrap();
+    world.agent.shutdown().await;
+    let world = World::on(directory.path(), world.catalog).await;
+    let instances = |world: &World| world.instances().join(" ");
+    assert_eq!(instances(&world), "dead web");
+    tokio::time::pause();
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // The disk's clock does not stand still: what is decided is stored a moment later.
+    for _ in 0..2_000 {
+        if instances(&world) == "web" {
+            break;
+        }
+        let real = || std::thread::sleep(Duration::from_millis(10));
+        tokio::task::spawn_blocking(real).await.unwrap();
+    }
+    assert_eq!(instances(&world), "web");
+    world.agent.shutdown().await;
+    let world = World::on(directory.path(), world.catalog).await;
+    assert_eq!(instances(&world), "web", "store and row went together");
+    assert!(world.rows().iter().all(|row| !row.contains("dead")), "{:?}", world.rows());
+}
+
+#[tokio::test]
 async fn an_http_check_follows_its_service() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -15,6 +15,21 @@ pub enum Expression {
     Match(Match),
 }
 
+impl Expression {
+    /// How many regular expressions it has.
+    pub fn patterns(&self) -> usize {
+        match self {
+            Expression::Or(parts) | Expression::And(parts) => {
+                parts.iter().map(Expression::patterns).sum()
+            }
+            Expression::Not(part) => part.patterns(),
+            Expression::Match(is) => {
+                usize::from(matches!(is.operator, Operator::Matches | Operator::NotMatches))
+            }
+        }
+    }
+}
+
 /// One comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {

@@ -5,7 +5,7 @@
 //! is a pattern, as in Consul.
 
 use super::ast::Operator;
-use super::pattern::Pattern;
+use super::pattern::{MAX_PATTERNS, Pattern};
 use super::schema::{Kind, Schema, fit};
 use super::{FilterError, parse};
 use crate::json::Json;
@@ -23,7 +23,12 @@ pub struct Filter {
 impl Filter {
     /// Reads an expression about rows of this kind.
     pub fn compile(text: &str, schema: &'static Schema) -> Result<Filter, FilterError> {
-        let root = fit(parse(text)?, schema, &mut 0)?;
+        let expression = parse(text)?;
+        let patterns = expression.patterns();
+        if patterns > MAX_PATTERNS {
+            return Err(FilterError::TooManyPatterns);
+        }
+        let root = fit(expression, schema, patterns)?;
         Ok(Filter { root, schema })
     }
 

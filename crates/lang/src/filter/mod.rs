@@ -28,7 +28,7 @@ mod tests;
 pub use ast::{Expression, Match, Operator, Selector};
 pub use evaluate::{Fields, Filter, List, Map, Texts, Value};
 pub use parse::{MAX_DEPTH, MAX_LENGTH, parse};
-pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS, Pattern};
+pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_PATTERNS_BYTES, Pattern};
 pub use schema::{Kind, Schema};
 
 /// Why an expression is refused. The texts are Consul's, without what it puts before them.

@@ -12,6 +12,10 @@ use std::fmt::Write;
 /// The most bytes one compiled regular expression may take.
 pub const MAX_PATTERN_BYTES: usize = 1 << 20;
 
+/// The most bytes all of a filter's may take; where there are many, each has its share of them, so that
+/// compiling takes tens of milliseconds at worst.
+pub const MAX_PATTERNS_BYTES: usize = 4 << 20;
+
 /// The most regular expressions in a filter.
 pub const MAX_PATTERNS: usize = 64;
 
@@ -28,7 +32,7 @@ pub struct Pattern(Regex);
 impl Pattern {
     /// Compiles it; the error is Go's text.
     pub fn compile(pattern: &str) -> Result<Pattern, String> {
-        compile(pattern)
+        compile(pattern, 1)
     }
 
     /// Whether it is found anywhere in the text.
@@ -37,13 +41,13 @@ impl Pattern {
     }
 }
 
-/// Compiles a regular expression; the error is Go's text.
-pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
+/// Compiles one of so many regular expressions; the error is Go's text.
+pub(super) fn compile(pattern: &str, of: usize) -> Result<Pattern, String> {
     let mut reader = Reader { all: pattern, rest: pattern, out: String::new(), groups: 0 };
     let written = reader.read().map(|()| reader.out);
     let built = written.and_then(|text| {
         let built = RegexBuilder::new(&text)
-            .size_limit(MAX_PATTERN_BYTES)
+            .size_limit(MAX_PATTERN_BYTES.min(MAX_PATTERNS_BYTES / of.max(1)))
             .nest_limit(MAX_GROUPS as u32 * 2)
             .build();
         built.map_err(|error| match error {

@@ -4,7 +4,7 @@ use super::FilterError;
 use super::ast::{Expression, Match, Operator};
 use super::coerce;
 use super::evaluate::{Node, Operand, Test};
-use super::pattern::{self, MAX_PATTERNS};
+use super::pattern;
 use crate::number::parse_bool;
 
 /// The fields of one kind of rows, by name.
@@ -77,13 +77,13 @@ impl Schema {
     }
 }
 
-/// Fits an expression to rows of this kind.
+/// Fits an expression with so many regular expressions to rows of this kind.
 pub(super) fn fit(
     expression: Expression,
     schema: &'static Schema,
-    patterns: &mut usize,
+    patterns: usize,
 ) -> Result<Node, FilterError> {
-    let mut all = |parts: Vec<Expression>| {
+    let all = |parts: Vec<Expression>| {
         parts.into_iter().map(|part| fit(part, schema, patterns)).collect::<Result<Vec<_>, _>>()
     };
     match expression {
@@ -94,11 +94,7 @@ pub(super) fn fit(
     }
 }
 
-fn fit_match(
-    is: Match,
-    schema: &'static Schema,
-    patterns: &mut usize,
-) -> Result<Test, FilterError> {
+fn fit_match(is: Match, schema: &'static Schema, patterns: usize) -> Result<Test, FilterError> {
     let names = &is.selector.0;
     let mut kind = Kind::One(schema);
     for (n, name) in names.iter().enumerate() {
@@ -111,11 +107,7 @@ fn fit_match(
     let operand = match (is.operator, is.value) {
         (_, None) => Operand::None,
         (Operator::Matches | Operator::NotMatches, Some(pattern)) => {
-            *patterns += 1;
-            if *patterns > MAX_PATTERNS {
-                return Err(FilterError::TooManyPatterns);
-            }
-            let compiled = pattern::compile(&pattern);
+            let compiled = pattern::compile(&pattern, patterns);
             Operand::Pattern(compiled.map_err(|reason| FilterError::Pattern { pattern, reason })?)
         }
         (_, Some(value)) => {

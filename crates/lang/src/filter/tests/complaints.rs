@@ -233,6 +233,10 @@ fn what_is_too_much_is_refused_by_name() {
     }
     let many = |n: usize| vec!["Name matches a"; n].join(" or ");
     assert!(Filter::compile(&many(MAX_PATTERNS), &TOY).is_ok());
+    let large = "Name matches `(?:[\\pL\\pN]{12}){3}`";
+    assert!(Filter::compile(large, &TOY).is_ok());
+    let error = Filter::compile(&[large; MAX_PATTERNS].join(" or "), &TOY).unwrap_err();
+    assert!(error.to_string().contains("expression too large"), "{error}");
     let error = Filter::compile(&many(MAX_PATTERNS + 1), &TOY).unwrap_err();
     assert_eq!(error, FilterError::TooManyPatterns);
 }

@@ -31,7 +31,7 @@ impl World {
                 let check = self.registrar.check(&id.into());
                 check.map(|check| format!("{} {}", check.status, check.output))
             };
-            for _ in 0..200 {
+            for _ in 0..4_000 {
                 if said().as_deref() == Some(expected) {
                     return;
                 }

@@ -219,16 +219,16 @@ fn results(ops: &[Op], shown: Vec<Shown>, auth: &Authorizer) -> (Vec<AnyRow>, bo
     let mut shown = shown.into_iter().peekable();
     let (mut rows, mut seen) = (Vec::new(), 0);
     for (place, op) in ops.iter().enumerate() {
-        let before = (rows.len(), seen);
+        let mut is_absent = true;
         while let Some(one) = shown.next_if(|shown| shown.operation as usize <= place) {
+            is_absent = false;
             if may_see(&one.row, auth) {
                 seen += 1;
                 rows.push(one.row);
             }
         }
-        let nothing = before == (rows.len(), seen);
         if let Subject::Kv(kv) = &op.subject
-            && nothing
+            && is_absent
             && op.verb == "get-or-empty"
             && auth.key_read(&kv.key)
         {

@@ -2,7 +2,7 @@
 # All else is `cargo xtask`; the words are the same.
 
 # What the tests call, and the Debian package that brings it.
-TOOLS = dig=bind9-dnsutils curl=curl python3=python3 cc=gcc
+TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm cc=gcc
 
 # rustup puts cargo here, and a shell that was open before does not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin

@@ -3,6 +3,7 @@
 //! A thin program on purpose: what a command does is cargo's work, in an order written down
 //! once. The one thing of its own is [`tidy`], the rules of the house that no compiler checks.
 
+mod clients;
 mod commands;
 mod shell;
 mod suite;

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::clients;
 use crate::shell::{self, cargo};
 
 /// The crate whose tests run the built program.
@@ -97,10 +98,15 @@ fn counted(krate: Option<&str>) -> Result<Tally> {
         Some(BLACKBOX) => drop(build_the_program()?),
         Some(_) => {}
     }
+    let clients = match krate {
+        None | Some(BLACKBOX) => Some(clients::install()?),
+        Some(_) => None,
+    };
     let skip_log = shell::target_directory()?.join("skipped-tests.log");
     std::fs::write(&skip_log, "").with_context(|| format!("write {}", skip_log.display()))?;
     let mut test = cargo_test(krate);
     test.env("RUTTER_BIN", binary).env("RUTTER_SKIP_LOG", &skip_log);
+    test.envs(clients.map(|clients| ("RUTTER_CLIENTS", clients)));
     let mut tally = stream(&mut test)?;
     let log = std::fs::read_to_string(&skip_log)
         .with_context(|| format!("read {}", skip_log.display()))?;

@@ -23,6 +23,7 @@ mod bad_dns;
 mod bad_http;
 mod blocking;
 mod catalog_doors;
+mod clients;
 mod command_line;
 mod dev_command;
 mod dns_doors;

@@ -76,19 +76,6 @@ fn what_is_applied_arrives() {
     check(r#"{"log_level": "ERR"}"#, |c| c.log_level, tracing::Level::ERROR);
     check(r#"{"dns_config": {"only_passing": true}}"#, |c| c.dns.only_passing, true);
     check(r#"{"dns_config": {"soa": {"retry": 7}}}"#, |c| c.dns.soa.retry, 7);
-    check(r#"{"dns_config": {"disable_compression": true}}"#, |c| c.dns.disable_compression, true);
-    check(r#"{"dns_config": {"udp_answer_limit": 0}}"#, |c| c.dns.udp_answer_limit, 0);
-    check(
-        r#"{"dns_config": {"node_ttl": "10s", "service_ttl": {"*": "5s", "web": "1m"}}}"#,
-        |c| (c.dns.node_ttl.as_secs(), c.dns.service_ttl["web"].as_secs(), c.dns.service_ttl.len()),
-        (10, 60, 2),
-    );
-    check(
-        r#"{"domain": "corp.example.", "alt_domain": "alt.test"}"#,
-        |c| (c.dns.domain.clone(), c.dns.alt_domain.clone()),
-        ("corp.example.".to_owned(), Some("alt.test".to_owned())),
-    );
-    check(r#"{"domain": "", "alt_domain": ""}"#, |c| c.dns.domain.clone(), "consul.".to_owned());
     check(r#"{"node_id": null, "data_dir": "/x"}"#, |c| c.data.clone(), None);
     check(r#"{"performance": {"raft_multiplier": 1}}"#, |c| c.dev, true);
     check(r#"{"disable_coordinates": true}"#, |c| c.coordinates, false);
@@ -118,6 +105,23 @@ fn what_is_applied_arrives() {
         |c| c.http_face.response_headers[0].1.clone(),
         "*".parse().unwrap(),
     );
+}
+
+#[test]
+fn the_zone_is_as_configured() {
+    check(r#"{"dns_config": {"disable_compression": true}}"#, |c| c.dns.disable_compression, true);
+    check(r#"{"dns_config": {"udp_answer_limit": 0}}"#, |c| c.dns.udp_answer_limit, 0);
+    check(
+        r#"{"dns_config": {"node_ttl": "10s", "service_ttl": {"*": "5s", "web": "1m"}}}"#,
+        |c| (c.dns.node_ttl.as_secs(), c.dns.service_ttl["web"].as_secs(), c.dns.service_ttl.len()),
+        (10, 60, 2),
+    );
+    check(
+        r#"{"domain": "corp.example.", "alt_domain": "alt.test"}"#,
+        |c| (c.dns.domain.clone(), c.dns.alt_domain.clone()),
+        ("corp.example.".to_owned(), Some("alt.test".to_owned())),
+    );
+    check(r#"{"domain": "", "alt_domain": ""}"#, |c| c.dns.domain.clone(), "consul.".to_owned());
 }
 
 #[test]

@@ -79,6 +79,10 @@ fn what_is_applied_arrives() {
     check(r#"{"node_id": null, "data_dir": "/x"}"#, |c| c.data.clone(), None);
     check(r#"{"performance": {"raft_multiplier": 1}}"#, |c| c.dev, true);
     check(r#"{"disable_coordinates": true}"#, |c| c.coordinates, false);
+}
+
+#[test]
+fn what_is_applied_of_http_arrives() {
     check(
         r#"{"disable_http_unprintable_char_filter": true}"#,
         |c| c.http_face.printable_paths,

@@ -40,7 +40,7 @@ pub struct Limits {
     pub connections_per_client: usize,
     /// Connections of all clients; beyond it a connection is closed.
     pub connections: usize,
-    /// Bytes of a request's head, at least [`SMALLEST_HEAD`]; beyond it the answer is 431.
+    /// Bytes of a request's head; beyond it the answer is 431.
     pub head: usize,
     /// Time for the header of a request to come in, and how long a connection may be idle.
     pub header_timeout: Duration,
@@ -67,8 +67,8 @@ pub struct Limits {
 /// with more signs.
 const LARGEST_ENTRY: usize = 4 << 20;
 
-/// The least that a head may be limited to.
-pub const SMALLEST_HEAD: usize = 8 << 10;
+/// The least that a connection's buffer may be limited to.
+const SMALLEST_BUFFER: usize = 8 << 10;
 
 impl Default for Limits {
     fn default() -> Limits {
@@ -226,7 +226,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.header_timeout)
         .title_case_headers(true)
-        .max_buf_size(shared.limits.head.max(SMALLEST_HEAD))
+        .max_buf_size(shared.limits.head.max(SMALLEST_BUFFER))
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -251,9 +251,32 @@ async fn answer(
     shared: Arc<Shared>,
 ) -> Response {
     let (head, body) = request.into_parts();
+    if head_size(&head) > shared.limits.head {
+        return too_large_a_head();
+    }
     let taken = Taken::nothing(&shared.budget, peer.ip());
     let response = shared.service.call(Request { head, peer, body, taken }).await;
     counted(response, &shared.answers, peer.ip())
+}
+
+/// The bytes of a head as it was sent, about; the connection's buffer ends only far larger ones.
+fn head_size(head: &http::request::Parts) -> usize {
+    let line = head.method.as_str().len() + head.uri.path().len() + " HTTP/1.1\r\n".len() + 1;
+    let query = head.uri.query().map_or(0, |query| query.len() + 1);
+    let header = |(name, value): (&http::HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + ": \r\n".len()
+    };
+    line + query + head.headers.iter().map(header).sum::<usize>()
+}
+
+fn too_large_a_head() -> Response {
+    let text = "431 Request Header Fields Too Large";
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Below this size an answer is not counted: buffers of the connection are as large.

@@ -207,6 +207,18 @@ async fn a_header_that_does_not_come_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_head_has_a_limit() {
+    let running = start(Limits { head: 1000, ..Limits::default() }, 10);
+    for (size, status) in [(800, "200"), (1_200, "431"), (6_000, "431")] {
+        let mut stream = connect(&running).await;
+        let long = "x".repeat(size);
+        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: {long}\r\n\r\n");
+        let answer = ask(&mut stream, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{size}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_with_too_many_connections_is_told_so() {
     let running = start(Limits { connections_per_client: 1, ..Limits::default() }, 100);
     let mut first = connect(&running).await;

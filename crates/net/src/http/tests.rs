@@ -212,7 +212,8 @@ async fn a_head_has_a_limit() {
     for (size, status) in [(800, "200"), (1_200, "431"), (6_000, "431")] {
         let mut stream = connect(&running).await;
         let long = "x".repeat(size);
-        let request = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: {long}\r\n\r\n");
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: {long}\r\n\r\n");
         let answer = ask(&mut stream, &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{size}: {answer}");
     }

@@ -48,6 +48,20 @@ fn how_checks_are_run_arrives() {
 }
 
 #[test]
+fn the_times_of_reads_arrive() {
+    let queries = |c: &Config| {
+        let is = c.queries;
+        [is.default_time, is.max_time, is.discovery_max_stale].map(|time| time.as_secs())
+    };
+    check("{}", queries, [300, 600, 0]);
+    check(
+        r#"{"default_query_time": "1m", "max_query_time": "2m", "discovery_max_stale": "3m"}"#,
+        queries,
+        [60, 120, 180],
+    );
+}
+
+#[test]
 fn what_is_applied_arrives() {
     check(r#"{"datacenter": "DC-1"}"#, |c| c.datacenter.clone(), "dc-1".to_owned());
     check(r#"{"node_name": "n1"}"#, |c| c.node.name.as_str().to_owned(), "n1".to_owned());
@@ -60,16 +74,6 @@ fn what_is_applied_arrives() {
     check(r#"{"ports": {"http": 0, "dns": -1}}"#, |c| (c.ports.http, c.ports.dns), (Some(0), None));
     check(r#"{"ports": [{"http": 7}]}"#, |c| c.ports.http, Some(7));
     check(r#"{"ports": {"grpc": -1, "grpc_tls": -1}}"#, |c| c.ports.server, 8300);
-    let queries = |c: &Config| {
-        let is = c.queries;
-        [is.default_time, is.max_time, is.discovery_max_stale].map(|time| time.as_secs())
-    };
-    check("{}", queries, [300, 600, 0]);
-    check(
-        r#"{"default_query_time": "1m", "max_query_time": "2m", "discovery_max_stale": "3m"}"#,
-        queries,
-        [60, 120, 180],
-    );
     check(r#"{"session_ttl_min": "1s"}"#, |c| c.session_ttl_min.0, 1_000_000_000);
     check(r#"{"limits": {"kv_max_value_size": 100}}"#, |c| c.kv_max_value_size, 100);
     check(r#"{"limits": {"txn_max_req_len": 200}}"#, |c| c.txn_max_req_len, 200);

@@ -12,6 +12,7 @@ mod house;
 mod lengths;
 mod links;
 mod modules;
+mod protocols;
 mod purity;
 mod walk;
 mod words;
@@ -75,6 +76,7 @@ fn every_rule(house: &House) -> Vec<Complaint> {
         links::links_that_lead_somewhere,
         links::decisions_in_the_index,
         walk::names_that_can_be_found,
+        protocols::rows_with_a_test,
     ];
     rules.iter().flat_map(|rule| rule(house)).collect()
 }

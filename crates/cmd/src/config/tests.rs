@@ -86,16 +86,12 @@ fn what_is_applied_arrives() {
 }
 
 #[test]
-fn what_is_applied_of_http_arrives() {
+fn what_the_http_face_does_to_every_request_arrives() {
     check(
         r#"{"disable_http_unprintable_char_filter": true}"#,
         |c| c.http_face.printable_paths,
         false,
     );
-}
-
-#[test]
-fn what_the_http_face_does_to_every_request_arrives() {
     check(r#"{"http_config": {"use_cache": false}}"#, |c| c.http_face.use_cache, false);
     check(
         r#"{"http_config": {"max_header_bytes": 9000}}"#,

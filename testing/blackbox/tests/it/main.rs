@@ -31,6 +31,7 @@ mod flipped_bits;
 mod forgetting_disk;
 mod full_disk;
 mod kv_and_sessions;
+mod manual;
 mod metrics;
 mod own_writes;
 mod shim_itself;

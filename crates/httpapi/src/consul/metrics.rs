@@ -327,7 +327,6 @@ struct Json {
     points: [(); 0],
     counters: Vec<SpreadShape>,
     samples: Vec<SpreadShape>,
-    precision_gauges: [(); 0],
 }
 
 #[derive(Debug, Serialize)]
@@ -360,7 +359,6 @@ impl Json {
             points: [],
             counters: Vec::new(),
             samples: Vec::new(),
-            precision_gauges: [],
         }
     }
 }

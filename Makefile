@@ -2,7 +2,7 @@
 # All else is `cargo xtask`; the words are the same.
 
 # What the tests call, and the Debian package that brings it.
-TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm cc=gcc
+TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm cc=gcc ip=iproute2
 
 # rustup puts cargo here, and a shell that was open before does not know it yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -27,7 +27,7 @@ cargo:
 	  echo "cargo is missing; this installs it:"; \
 	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"; \
 	  exit 1; }
-	@command -v cc >/dev/null 2>&1 || .ci/need cc=gcc
+	@command -v cc >/dev/null 2>&1 || .ci/need cc=gcc ip=iproute2
 
 packages:
 	@.ci/need $(TOOLS)

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod history;
 pub mod http;
 pub mod load;
+pub mod manual;
 pub mod memory;
 pub mod packet;
 pub mod rng;

@@ -1,92 +1,66 @@
-//! What the manual shows is what happens: the examples of its pages are run, in order, against a fresh server.
-//!
-//! An example is a line that begins with `    $ `; what it prints are the indented lines below it, blanks within a line
-//! aside. `…` stands for anything.
+//! What the manual shows is what happens: the examples of its pages and of the README are run as they stand.
 
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use blackbox::binary::workspace;
-use blackbox::server::Launch;
-use blackbox::tools::{present, printed};
+use blackbox::manual::Page;
+use blackbox::tools::present;
 
-/// An example's command and what it prints.
-fn examples(page: &str) -> Vec<(String, String)> {
-    let mut examples: Vec<(String, String)> = Vec::new();
-    let mut inside = false;
-    for line in page.lines() {
-        match (line.strip_prefix("    $ "), line.strip_prefix("    ")) {
-            (Some(command), _) => {
-                examples.push((command.to_owned(), String::new()));
-                inside = true;
-            }
-            (None, Some(output)) if inside => {
-                let (_, wanted) = examples.last_mut().expect("a command stands above its output");
-                wanted.extend(output.split_whitespace());
-            }
-            _ => inside = false,
+/// The README and the pages of the manual, in order.
+fn pages() -> Result<Vec<PathBuf>> {
+    let root = workspace();
+    let mut pages = vec![root.join("README.md")];
+    for entry in std::fs::read_dir(root.join("docs/manual"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "md") && !path.ends_with("README.md") {
+            pages.push(path);
         }
     }
-    examples
+    pages[1..].sort();
+    Ok(pages)
 }
 
-/// Does the text have the pieces between `…`, in order, and nothing before, between or after them but there?
-fn fits(wanted: &str, text: &str) -> bool {
-    let pieces: Vec<&str> = wanted.split('…').collect();
-    let [first, rest @ ..] = &pieces[..] else { return false };
-    let Some(mut left) = text.strip_prefix(first) else { return false };
-    let Some((last, middle)) = rest.split_last() else { return left.is_empty() };
-    for piece in middle {
-        let Some(at) = left.find(piece) else { return false };
-        left = &left[at + piece.len()..];
-    }
-    left.ends_with(last)
-}
-
-fn run(page: &str) -> Result<()> {
-    if !present(page, &["curl", "sh"]) {
+#[test]
+fn every_example_works_as_printed() -> Result<()> {
+    let tools = ["curl", "dig", "ip", "sh", "timeout", "unshare"];
+    if !present("every_example_works_as_printed", &tools) {
         return Ok(());
     }
-    let server = Launch::durable().start()?;
-    let path = workspace().join("docs/manual").join(page);
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let examples = examples(&text);
-    ensure!(!examples.is_empty(), "{page} has no examples");
-    let script: String =
-        examples.iter().map(|(command, _)| format!("{command}\necho; echo =====\n")).collect();
-    let mut shell = Command::new("sh");
-    let script = script.replace("127.0.0.1:8500", &server.http.to_string());
-    shell.arg("-c").arg(script.replace("curl ", "curl --silent --show-error --max-time 20 "));
-    let said = printed(shell)?;
-    for ((command, wanted), got) in examples.iter().zip(said.split("=====\n")) {
-        let got: String = got.split_whitespace().collect();
-        ensure!(fits(wanted, &got), "{page}: {command}\n  the page: {wanted}\n  really:   {got}");
+    let (mut wrong, mut run) = (Vec::new(), 0);
+    for path in pages()? {
+        let shown = path.strip_prefix(workspace())?.display();
+        let page = Page::read(&std::fs::read_to_string(&path)?);
+        wrong.extend(page.unrun.iter().map(|line| format!("{shown}: not run, no `$`: {line}")));
+        if page.examples.is_empty() {
+            continue;
+        }
+        match page.run() {
+            Err(error) => wrong.push(format!("{shown}: {error:#}")),
+            Ok(said) => {
+                for (example, said) in page.examples.iter().zip(said) {
+                    run += 1;
+                    if !example.fits(&said) {
+                        let (command, prints) = (&example.command, example.prints.join("\n"));
+                        wrong.push(format!(
+                            "{shown}: {command}\n--- the page\n{prints}\n--- really\n{said}"
+                        ));
+                    }
+                }
+            }
+        }
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    ensure!(run > 10, "only {run} examples were found");
     Ok(())
 }
 
 #[test]
-fn the_examples_of_keys_and_values_are_true() -> Result<()> {
-    run("kv.md")
-}
-
-#[test]
-fn the_examples_of_sessions_are_true() -> Result<()> {
-    run("sessions.md")
-}
-
-#[test]
-fn an_example_is_compared_but_for_what_the_page_leaves_out() {
-    let page =
-        "Text.\n\n    not an example\n\n    $ a b\n    x y\n    z\n    $ c\n\n    no output\n";
-    assert_eq!(examples(page), [("a b".into(), "xyz".into()), ("c".into(), String::new())]);
-    for (wanted, text, fit) in [
-        ("true", "true", true),
-        ("true", "truer", false),
-        ("[…\"a\":1,…]", "[{\"z\":0,\"a\":1,\"b\":2}]", true),
-        ("[…\"a\":1,…]", "[{\"a\":2}]", false),
-        ("", "error", false),
-    ] {
-        assert_eq!(fits(wanted, text), fit, "{wanted} {text}");
+fn the_index_names_every_page() -> Result<()> {
+    let index = std::fs::read_to_string(workspace().join("docs/manual/README.md"))?;
+    for path in pages()?.iter().skip(1) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        ensure!(index.contains(&format!("]({name})")), "docs/manual/README.md lacks {name}");
     }
+    Ok(())
 }

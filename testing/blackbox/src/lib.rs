@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod disk;
+pub mod golang;
 pub mod history;
 pub mod http;
 pub mod load;

@@ -25,15 +25,18 @@ mod blocking;
 mod catalog_doors;
 mod clients;
 mod command_line;
+mod consul_template;
 mod dev_command;
 mod dns_doors;
 mod flipped_bits;
 mod forgetting_disk;
 mod full_disk;
+mod go_api;
 mod kv_and_sessions;
 mod manual;
 mod metrics;
 mod own_writes;
+mod prometheus_sd;
 mod shim_itself;
 mod stories;
 

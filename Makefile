@@ -2,10 +2,10 @@
 # All else is `cargo xtask`; the words are the same.
 
 # What the tests call, and the Debian package that brings it.
-TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm cc=gcc ip=iproute2
+TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm go=golang-go cc=gcc ip=iproute2
 
-# rustup puts cargo here, and a shell that was open before does not know it yet.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# rustup puts cargo here, and a shell that was open before does not know it yet; go.dev puts go there.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 
 .PHONY: dev test check fix bench soak ci cargo packages
 

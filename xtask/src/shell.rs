@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// The programs that the tests call, beside the package of Debian that brings each.
-pub const TOOLS: &[&str] = &["dig", "curl", "python3", "pip3", "node", "npm", "cc", "ip"];
+pub const TOOLS: &[&str] = &["dig", "curl", "python3", "pip3", "node", "npm", "go", "cc", "ip"];
 
 /// Makes the workspace's root the working directory, wherever the command was typed.
 pub fn enter_the_workspace() -> Result<()> {

@@ -93,14 +93,21 @@ func checkAndSet(w *walker) {
 
 func keyWaits(w *walker) {
 	kv := w.KV()
-	_, none := meta(kv.Get("wait/for", nil))
-	waiting := blocked(func() (*consul.KVPair, *consul.QueryMeta, error) {
-		return kv.Get("wait/for", &consul.QueryOptions{WaitIndex: none.LastIndex, WaitTime: 5 * time.Minute})
-	})
+	_, seen := meta(kv.Get("wait/for", nil))
+	wait := func() answer[*consul.KVPair] {
+		for { // while there is no key its index is that of all keys, so another's write may end the wait
+			pair, about := meta(kv.Get("wait/for", &consul.QueryOptions{WaitIndex: seen.LastIndex, WaitTime: 5 * time.Minute}))
+			if pair != nil {
+				return answer[*consul.KVPair]{pair, about, nil}
+			}
+			seen = about
+		}
+	}
+	waiting := make(chan answer[*consul.KVPair], 1)
+	go func() { waiting <- wait() }()
 	must(kv.Put(&consul.KVPair{Key: "wait/other", Value: []byte("x")}, nil))
 	must(kv.Put(&consul.KVPair{Key: "wait/for", Value: []byte("y")}, nil))
 	came := soon("the key", waiting)
-	ok(came.err)
 	equal("it came", string(came.value.Value), "y")
 	pairs := blocked(func() (consul.KVPairs, *consul.QueryMeta, error) {
 		return kv.List("wait/", &consul.QueryOptions{WaitIndex: came.meta.LastIndex, WaitTime: 5 * time.Minute})

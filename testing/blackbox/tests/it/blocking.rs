@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use blackbox::http::{Answer, Http};
 use blackbox::server::Server;
-use blackbox::wait::SOON;
+use blackbox::wait::{SOON, until};
 use serde_json::json;
 
 dev_and_durable! {
@@ -28,12 +28,12 @@ impl Waiter {
         let blocking = format!("{path}{joint}index={index}&wait=60s");
         let mut http = Http::new(server.http).patient(Duration::from_secs(90));
         let (send, receive) = channel();
+        let before = blocked(server)?;
         std::thread::spawn(move || send.send(http.get(&blocking)));
-        // Nothing shows that the server has begun to wait; these round trips give it the time.
-        let mut other = server.client();
-        for _ in 0..50 {
-            other.get("/v1/status/leader")?;
-        }
+        until("the server to wait for it", SOON, || {
+            ensure!(blocked(server)? > before, "{before} queries were blocked and are");
+            Ok(())
+        })?;
         Ok((Waiter(receive), index))
     }
 
@@ -48,6 +48,13 @@ impl Waiter {
     fn answer(self) -> Result<Answer> {
         self.0.recv_timeout(SOON).context("it was not woken")?
     }
+}
+
+/// How many queries the server has blocked just now, by its own count.
+fn blocked(server: &Server) -> Result<u64> {
+    let metrics = server.client().get("/metrics")?.expect_status(200)?.text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix("rutter_http_blocked_queries "));
+    Ok(value.context("no gauge of blocked queries")?.parse()?)
 }
 
 /// Writes that concern none of the waiters; a hundred of them, so that one woken by mistake has the time to answer.

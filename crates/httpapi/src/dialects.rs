@@ -113,6 +113,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/agent/maintenance", Partition, &[(Put, act!(maintenance::of_node))]),
     route("/v1/agent/health/service/id/", Both, &[(Get, act!(local_health::by_id))]),
     route("/v1/agent/health/service/name/", Both, &[(Get, act!(local_health::by_name))]),
+    route("/v1/agent/monitor", Unread, &[(Get, act!(absent::monitor))]),
     route("/v1/agent/services", Both, &[(Get, act!(agent::services))]),
     route("/v1/agent/service/", Both, &[(Get, act!(hashed::service))]),
     route("/v1/agent/service/register", Both, &[(Put, act!(agent::register))]),

@@ -20,6 +20,18 @@ pub async fn later(call: Call) -> Result<Answer, Problem> {
     Err(Problem::Unsupported(format!("{path} is not supported by this version")))
 }
 
+/// `GET /v1/agent/monitor`: the log is not sent over HTTP; a level that is none is told first.
+pub async fn monitor(call: Call) -> Result<Answer, Problem> {
+    let node = call.context.identity.node_name.as_str();
+    Problem::unless(call.authorizer().agent_read(node), "agent:read", node)?;
+    let level = call.query.first("loglevel").unwrap_or_default();
+    let known = ["", "TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR"];
+    if !known.contains(&level.to_ascii_uppercase().as_str()) {
+        return Err(Problem::Bad(format!("Unknown log level: {level}")));
+    }
+    later(call).await
+}
+
 /// What needs the mesh's certificates.
 pub async fn no_mesh(_: Call) -> Result<Answer, Problem> {
     Err(Problem::invalid("Connect must be enabled in order to use this endpoint"))

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 /// Flags; each overrides the key of the same meaning in every file.
 #[derive(Args, Default)]
+#[command(
+    after_help = "Examples:\n  $ rutter agent -dev\n  $ rutter agent -server -bootstrap-expect=1 -data-dir=/var/lib/rutter -config-file=/etc/rutter/agent.hcl"
+)]
 pub struct AgentFlags {
     /// Run a server in memory on loopback; nothing is kept
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]

@@ -6,6 +6,9 @@ use clap::Args;
 
 /// Flags of `rutter dev`.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  $ rutter dev\n  $ rutter dev -no-sample -http-port=0 -dns-port=0"
+)]
 pub struct DevFlags {
     /// Leave the sample service out
     #[arg(long)]

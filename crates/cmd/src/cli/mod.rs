@@ -1,17 +1,44 @@
-//! The command line: one file a command.
+//! The command line: one file a command, one line each in [`Command`].
 //!
-//! Long flags take one dash or two, as Consul's do; clap knows only two, so a pass over the words
-//! comes first.
+//! Commands that ask an agent print what Consul's print, since scripts read it: results on stdout,
+//! complaints on stderr, and the exit code says the rest. Words are prepared by [`words`] first, as Go
+//! reads flags otherwise than clap.
 
 mod agent;
+mod catalog;
+mod child;
+mod client;
+mod completion;
 mod dev;
+mod event;
+mod failure;
+mod flags;
+mod force_leave;
+mod info;
+mod join;
+mod keygen;
+mod kv;
+mod leave;
+mod lock;
+mod maint;
+mod members;
+mod operator;
+mod output;
+
+mod reload;
+mod services;
 mod version;
+mod watch;
+mod words;
 
-pub use version::CONSUL_VERSION;
-
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use failure::Outcome;
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+pub use version::CONSUL_VERSION;
+use words::go_bool;
 
 /// What Consul's scripts expect of an unknown command.
 const UNKNOWN_COMMAND: u8 = 127;
@@ -21,7 +48,8 @@ const UNKNOWN_COMMAND: u8 = 127;
     name = "rutter",
     about = "Service discovery in one binary",
     disable_version_flag = true,
-    args_override_self = true
+    after_help = "Long flags take one dash or two. `rutter COMMAND -h` shows examples of each command.\n\n\
+                  Examples:\n  $ rutter dev\n  $ rutter members"
 )]
 struct Words {
     #[command(subcommand)]
@@ -32,10 +60,68 @@ struct Words {
 enum Command {
     /// Run an agent: the process that answers over HTTP and DNS
     Agent(Box<agent::AgentFlags>),
+    /// Ask the catalog for datacenters, nodes and services
+    Catalog(catalog::Catalog),
+    /// Print a script that completes words in a shell
+    Completion(completion::Completion),
     /// Try it: a server in memory with a sample service, no configuration
     Dev(dev::DevFlags),
+    /// Fire an event
+    Event(event::Event),
+    /// Take a member that failed for gone
+    ForceLeave(force_leave::ForceLeave),
+    /// Print numbers of the agent, for operators
+    Info(info::Info),
+    /// Tell the agent to join a cluster
+    Join(join::Join),
+    /// Make a key for encrypting gossip
+    Keygen(keygen::Keygen),
+    /// Work with the key-value store
+    Kv(kv::Kv),
+    /// Tell the agent to leave the cluster and to end
+    Leave(leave::Leave),
+    /// Run a program while holding a lock
+    Lock(lock::Lock),
+    /// Put a node or a service into maintenance, or out of it
+    Maint(maint::Maint),
+    /// List the members of the cluster
+    Members(members::Members),
+    /// Tools for operators of the cluster
+    Operator(operator::Operator),
+    /// Tell the agent to read its configuration again
+    Reload(reload::Reload),
+    /// Register services with the local agent
+    Services(services::Services),
     /// Say which version this is
-    Version,
+    Version(version::Version),
+    /// Watch for changes, and run a program at each
+    Watch(watch::Watch),
+}
+
+impl Command {
+    fn run(self, invoked_as: &str) -> Outcome {
+        match self {
+            Command::Agent(flags) => agent::run(*flags, invoked_as).map_err(Into::into),
+            Command::Dev(flags) => dev::run(flags).map_err(Into::into),
+            Command::Catalog(command) => command.run(),
+            Command::Completion(command) => command.run(tree(invoked_as), invoked_as),
+            Command::Event(command) => command.run(),
+            Command::ForceLeave(command) => command.run(),
+            Command::Info(command) => command.run(),
+            Command::Join(command) => command.run(),
+            Command::Keygen(command) => command.run(),
+            Command::Kv(command) => command.run(),
+            Command::Leave(command) => command.run(),
+            Command::Lock(command) => command.run(),
+            Command::Maint(command) => command.run(),
+            Command::Members(command) => command.run(),
+            Command::Operator(command) => command.run(),
+            Command::Reload(command) => command.run(),
+            Command::Services(command) => command.run(),
+            Command::Version(command) => command.run(invoked_as),
+            Command::Watch(command) => command.run(),
+        }
+    }
 }
 
 /// Runs what the words say.
@@ -45,23 +131,33 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     if words.get(1).is_some_and(|word| word == ::agent::guard::WORD) {
         return guard(&words[2..]);
     }
-    let words = match Words::try_parse_from(two_dashes(words)) {
-        Ok(words) => words,
-        Err(error) => return explain(&error),
-    };
-    let done = match words.command {
-        Command::Agent(flags) => agent::run(*flags, &invoked_as),
-        Command::Dev(flags) => dev::run(flags),
-        Command::Version => {
-            version::print(&invoked_as);
-            Ok(())
-        }
-    };
-    match done {
+    if let Some(asked) = completion::install_asked(&words) {
+        return end(completion::install(asked, &invoked_as));
+    }
+    let tree = tree(&invoked_as);
+    let words = words::prepare(&tree, words);
+    let below_a_command = words.get(1).and_then(|word| word.to_str());
+    let below_a_command = below_a_command.is_some_and(|word| tree.find_subcommand(word).is_some());
+    let understood =
+        tree.try_get_matches_from(words).and_then(|matches| Words::from_arg_matches(&matches));
+    match understood {
+        Ok(words) => end(words.command.run(&invoked_as)),
+        Err(error) => explain(&error, below_a_command),
+    }
+}
+
+/// All commands with their flags, under the name that the program was called by.
+fn tree(invoked_as: &str) -> clap::Command {
+    let name = if invoked_as == "consul" { "consul" } else { "rutter" };
+    words::as_go_reads(Words::command(), name).name(name).bin_name(name)
+}
+
+fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("==> {error:#}");
-            ExitCode::FAILURE
+        Err(failure) => {
+            output::complain(&failure.text);
+            ExitCode::from(failure.code)
         }
     }
 }
@@ -76,13 +172,14 @@ fn guard(script: &[OsString]) -> ExitCode {
     }
 }
 
-fn explain(error: &clap::Error) -> ExitCode {
+fn explain(error: &clap::Error, below_a_command: bool) -> ExitCode {
     // A closed pipe is the only way this fails; nobody is left to be told.
     let _ = error.print();
     match error.kind() {
-        clap::error::ErrorKind::DisplayHelp => ExitCode::SUCCESS,
-        clap::error::ErrorKind::InvalidSubcommand
-        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelp => ExitCode::SUCCESS,
+        ErrorKind::InvalidSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            if !below_a_command =>
+        {
             ExitCode::from(UNKNOWN_COMMAND)
         }
         _ => ExitCode::FAILURE,
@@ -96,29 +193,6 @@ fn invoked_as(words: &[OsString]) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Gives long flags their second dash: `-bind=x` becomes `--bind=x`; `-h`, `-` and `-1` stay.
-fn two_dashes(words: Vec<OsString>) -> Vec<OsString> {
-    let mut literal = false;
-    let rewrite = |word: OsString| {
-        literal |= word == "--";
-        match word.to_str() {
-            Some(text) if !literal && is_long_with_one_dash(text) => format!("-{text}").into(),
-            _ => word,
-        }
-    };
-    words.into_iter().map(rewrite).collect()
-}
-
-/// Reads a boolean flag's value as Go does (`1`, `t`, `TRUE` …).
-fn go_bool(text: &str) -> Result<bool, String> {
-    lang::number::parse_bool(text).map_err(|error| error.to_string())
-}
-
-fn is_long_with_one_dash(word: &str) -> bool {
-    let mut rest = word.strip_prefix('-').unwrap_or_default().chars();
-    rest.next().is_some_and(|c| c.is_ascii_alphabetic()) && rest.next().is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,28 +204,62 @@ mod tests {
             ("rutter agent -dev -dev=F", "false"),
             ("rutter agent -bind=127.0.0.1 -bind 127.0.0.2 -dev", "true"),
         ] {
-            let words = two_dashes(typed.split(' ').map(OsString::from).collect());
-            let words = Words::try_parse_from(words).expect(typed);
-            let Command::Agent(flags) = words.command else { panic!("{typed} is the agent") };
+            let Ok(Command::Agent(flags)) = understand(typed) else { panic!("{typed}") };
             assert_eq!(flags.dev().to_string(), dev, "{typed}");
         }
-        let bad = ["rutter", "agent", "--dev=maybe"];
-        assert!(Words::try_parse_from(bad).is_err());
+        assert!(understand("rutter agent --dev=maybe").is_err());
     }
 
-    #[track_caller]
-    fn check(typed: &str, understood: &str) {
+    fn understand(typed: &str) -> Result<Command, clap::Error> {
+        let tree = tree("rutter");
         let words = typed.split(' ').map(OsString::from).collect();
-        let joined = two_dashes(words).join(std::ffi::OsStr::new(" "));
-        assert_eq!(joined.to_str(), Some(understood));
+        let matches = tree.clone().try_get_matches_from(words::prepare(&tree, words))?;
+        Words::from_arg_matches(&matches).map(|words| words.command)
+    }
+
+    /// Every command that does something, with the words that lead to it.
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path = format!("{path} {}", command.get_name());
+        if command.has_subcommands() {
+            let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+            below.for_each(|below| leaves(below, &path, found));
+        } else {
+            found.push((path.trim().to_owned(), command.clone()));
+        }
     }
 
     #[test]
-    fn a_long_flag_takes_one_dash_or_two() {
-        check("agent -dev -bind=127.0.0.1", "agent --dev --bind=127.0.0.1");
-        check("agent --dev", "agent --dev");
-        check("agent -h", "agent -h");
-        check("agent -dns-port -1", "agent --dns-port -1");
-        check("lock -- sh -ec x", "lock -- sh -ec x");
+    fn the_help_of_each_command_has_an_example_of_it() {
+        let mut found = Vec::new();
+        leaves(&tree("rutter"), "", &mut found);
+        assert!(found.len() > 20, "{}", found.len());
+        for (path, command) in found {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("$ {path}")), "{path}: {help:?}");
+            assert!(command.get_about().is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn under_the_name_consul_the_examples_name_it() {
+        let mut found = Vec::new();
+        leaves(&tree("consul"), "", &mut found);
+        for (path, command) in found {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("$ consul "), "{path}: {help:?}");
+            assert!(!help.contains("rutter"), "{path}: {help:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_are_consistent() {
+        tree("rutter").debug_assert();
+    }
+
+    #[test]
+    fn version_is_also_a_flag() {
+        for typed in ["rutter -v", "rutter -version", "rutter --version", "rutter version"] {
+            assert!(matches!(understand(typed), Ok(Command::Version(_))), "{typed}");
+        }
     }
 }

@@ -34,6 +34,9 @@ fn parse(
     read: fn(&str) -> Result<Tree, SyntaxError>,
     shown: &str,
 ) -> anyhow::Result<(Raw, Vec<String>)> {
+    if text.is_empty() {
+        return Ok((Raw::default(), Vec::new())); // in JSON too, as Consul has it
+    }
     let tree = match read(text) {
         Ok(tree) => tree,
         Err(error) => bail!("{shown}:{}:{}: {}", error.place.line, error.place.column, error.why),

@@ -144,8 +144,8 @@ const CHECK_UPDATE_INTERVAL: Nanos = Nanos::seconds(300);
 pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     check_role(&raw, dev)?;
     ensure!(
-        raw.ports.https.unwrap_or(-1) <= 0,
-        "ports.https asks for TLS, which this version does not serve; it refuses to start rather than run without it"
+        raw.ports.https.unwrap_or(-1) <= 0 || raw.ports.http != Some(-1),
+        "ports.https alone asks for TLS, which this version does not serve; it refuses to start rather than run without it"
     );
     if let Some(multiplier) = raw.performance.raft_multiplier {
         ensure!((1..=10).contains(&multiplier), "performance.raft_multiplier must be 1 to 10");

@@ -7,6 +7,11 @@ use std::path::PathBuf;
 const SCRIPTS_ARE_ON: &str = "enable_script_checks lets whoever reaches the HTTP port run programs \
                               here as the agent's user; enable_local_script_checks does not";
 
+/// Consul listens there too and, without a certificate, ends each handshake. Its Go programs' test server always asks
+/// for the port.
+const NO_HTTPS: &str = "ports.https is accepted but has no effect in this version, which serves no \
+                        TLS: nothing listens there";
+
 /// The files and flags that a process was started with.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -40,6 +45,9 @@ impl Sources {
         }
         raw.merge(self.flags.clone());
         let typed = serde_json::to_value(&raw)?;
+        if raw.ports.https.is_some_and(|port| port > 0) {
+            warnings.push(NO_HTTPS.to_owned());
+        }
         let config = resolve(raw, self.dev)?;
         if config.checks.scripts == agent::Scripts::On {
             warnings.push(SCRIPTS_ARE_ON.to_owned());

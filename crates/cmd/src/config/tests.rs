@@ -194,7 +194,7 @@ fn what_asks_for_protection_is_refused() {
         r#"{"tls": {"defaults": {"verify_incoming": true}}}"#,
         r#"{"verify_outgoing": true}"#,
         r#"{"serf_lan_allowed_cidrs": ["10.0.0.0/8"]}"#,
-        r#"{"ports": {"https": 8501}}"#,
+        r#"{"ports": {"http": -1, "https": 8501}}"#,
     ] {
         refuse(text, "refuses to start");
     }
@@ -281,4 +281,28 @@ fn everything_wrong_is_told_at_once_with_its_line() {
         "{error}"
     );
     assert!(lines[3].starts_with("file:7: encrypt asks for protection"), "{error}");
+}
+
+/// What `sdk/testutil`, which many programs in Go start their Consul with, writes; it gives `ports.https` without
+/// a certificate, and the version that the binary told.
+#[test]
+fn the_file_of_consuls_go_test_server_is_accepted() {
+    let text = r#"{"node_name": "node-1", "node_id": "11111111-1111-1111-1111-111111111111",
+        "performance": {"raft_multiplier": 1}, "bootstrap": true, "server": true, "data_dir": "/tmp/data",
+        "segments": null, "disable_update_check": true, "log_level": "debug", "bind_addr": "127.0.0.1",
+        "addresses": {}, "ports": {"dns": 1, "http": 2, "https": 3, "serf_lan": 4, "serf_wan": 5, "server": 6,
+        "grpc": 7, "grpc_tls": 8}, "acl": {"tokens": {}}, "connect": {"enabled": true, "ca_config":
+        {"cluster_id": "11111111-2222-3333-4444-555555555555"}}, "skip_leave_on_interrupt": true,
+        "peering": {"enabled": true}, "autopilot": {"server_stabilization_time": "1ms"},
+        "locality": {"region": "r", "zone": "z"}, "experiments": ["x"], "version": "1.22.0"}"#;
+    let (raw, _) = parse(text, lang::hcl::parse_json, "file").unwrap();
+    let config = resolve(raw, false).unwrap();
+    assert_eq!((config.ports.http, config.ports.serf_lan), (Some(2), 4));
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    let (raw, warnings) = parse("", lang::hcl::parse_json, "file").unwrap();
+    assert_eq!(serde_json::to_value(raw).unwrap(), serde_json::to_value(Raw::default()).unwrap());
+    assert_eq!(warnings, Vec::<String>::new());
 }

@@ -12,6 +12,7 @@ use crate::context::Identity;
 use lang::duration;
 use seams::LogPosition;
 use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 fn agent_read(call: &Call) -> Result<(), Problem> {
@@ -24,6 +25,7 @@ pub async fn own(call: Call) -> Result<Answer, Problem> {
     agent_read(&call)?;
     let is = &call.context.identity;
     let min = call.context.settings.session_ttl_min;
+    let tcp = |port| format!("tcp://{}", SocketAddr::new(is.address, port)); // as Consul writes it
     Ok(Answer::json(&json!({
         "Config": {
             "Datacenter": is.datacenter,
@@ -43,6 +45,8 @@ pub async fn own(call: Call) -> Result<Answer, Problem> {
             "DNSPort": is.dns_port,
             "GRPCPort": -1,
             "HTTPPort": is.http_port,
+            "SerfAdvertiseAddrLAN": tcp(is.serf_lan_port),
+            "SerfAdvertiseAddrWAN": tcp(is.serf_wan_port),
             "ServerMode": is.server,
             "ServerPort": is.server_address.port(),
             "SessionTTLMin": duration::format(min.0),

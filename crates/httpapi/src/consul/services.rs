@@ -104,6 +104,11 @@ pub fn node_service(
         }
         Ok(true)
     })?;
+    // Consul's Go client sends weights of 0 where none were meant; the catalog keeps none that DNS
+    // could not tell.
+    if validate_weights(instance.weights).is_err() {
+        instance.weights = Weights::default();
+    }
     Ok((instance, modified))
 }
 

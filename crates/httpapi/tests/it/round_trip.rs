@@ -55,7 +55,7 @@ fn node() -> impl Strategy<Value = Value> {
 }
 
 fn service() -> impl Strategy<Value = Value> {
-    let weights = (-2i64..70_000, -2i64..70_000);
+    let weights = (-2i64..70_000, -2i64..70_000); // some beyond what DNS can tell
     let weights = weights.prop_map(|(p, w)| json!({"Passing": p, "Warning": w}));
     let opaque = || {
         let map = prop::collection::btree_map("[A-Z][a-z]{2,6}", pairs(), 1..3);
@@ -121,6 +121,15 @@ fn or(value: &Value, key: &str, otherwise: Value) -> Value {
     value.get(key).cloned().unwrap_or(otherwise)
 }
 
+/// Weights that DNS cannot tell count as not given.
+fn weights(given: &Value) -> Value {
+    let told = |key: &str| given["Weights"][key].as_i64();
+    match (told("Passing"), told("Warning")) {
+        (Some(1..=65_535), Some(0..=65_535)) => given["Weights"].clone(),
+        _ => json!({"Passing": 1, "Warning": 1}),
+    }
+}
+
 fn expected_node(given: &Value) -> Value {
     let mut node = json!({
         "ID": or(given, "ID", json!("")),
@@ -148,7 +157,7 @@ fn expected_service(given: &Value) -> Value {
         "Tags": or(given, "Tags", json!([])),
         "Address": given["Address"],
         "Meta": or(given, "Meta", Value::Null),
-        "Weights": or(given, "Weights", json!({"Passing": 1, "Warning": 1})),
+        "Weights": weights(given),
         "EnableTagOverride": given["EnableTagOverride"],
         "Proxy": proxy,
         "Connect": or(given, "Connect", json!({})),

@@ -205,14 +205,13 @@ fn what_cannot_be_meant_is_refused_with_a_reason() -> Result<()> {
 
 #[test]
 fn a_file_that_asks_for_protection_we_do_not_give_is_refused() -> Result<()> {
-    let cases: [(Value, &str); 9] = [
+    let cases: [(Value, &str); 8] = [
         (json!({ "acl": { "enabled": true } }), "acl"),
         (json!({ "encrypt": "pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=" }), "encrypt"),
         (json!({ "verify_incoming": true }), "verify_incoming"),
         (json!({ "verify_outgoing": true }), "verify_outgoing"),
         (json!({ "tls": { "defaults": { "verify_incoming": true } } }), "tls"),
         (json!({ "cert_file": "a.pem", "key_file": "b.pem" }), "cert_file"),
-        (json!({ "ports": { "https": 8501 } }), "https"),
         (json!({ "auto_encrypt": { "allow_tls": true } }), "auto_encrypt"),
         (json!({ "acl": { "default_policy": "deny" } }), "acl"),
     ];
@@ -248,11 +247,10 @@ fn a_file_in_hcl_is_taken() -> Result<()> {
 
 #[test]
 fn what_has_no_effect_yet_is_said_and_does_not_stop_it() -> Result<()> {
-    let config =
-        json!({ "ports": { "grpc": 8502 }, "retry_join": ["a"], "ui_config": { "enabled": true } });
+    let config = json!({ "ports": { "grpc": 8502, "https": 8501 }, "retry_join": ["a"], "ui_config": { "enabled": true } });
     let server = Launch::dev().config(&config).start()?;
     let said = server.process.said();
-    for key in ["ports.grpc", "retry_join", "ui_config"] {
+    for key in ["ports.grpc", "ports.https", "retry_join", "ui_config"] {
         let warned = said.lines().any(|line| line.contains("WARN") && line.contains(key));
         ensure!(warned, "no warning of {key}:\n{said}");
     }

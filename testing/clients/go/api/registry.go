@@ -103,6 +103,7 @@ func catalogTakes(w *walker) {
 	entries := read(w.Health().Service("db", "main", false, nil))
 	equal("entries", []any{len(entries), entries[0].Node.Meta["rack"], entries[0].Checks.AggregatedStatus()},
 		[]any{1, "r1", "warning"})
+	equal("weights of 0 are none", entries[0].Service.Weights, consul.AgentWeights{Passing: 1, Warning: 1})
 	equal("passing", ids(read(w.Health().Service("db", "", true, nil))), []string{})
 	of := read(w.Health().Checks("db", nil))
 	equal("its check", []any{len(of), of[0].CheckID, of[0].Output, of[0].ServiceName}, []any{1, "db-up", "slow", "db"})

@@ -6,9 +6,9 @@ use crate::consul::checks::kind;
 use crate::consul::error::Problem;
 use crate::consul::json::{Place, each_member, members};
 use crate::consul::register::{GivenCheck, check};
-use crate::consul::services::{locality, node_service, validate_weights};
+use crate::consul::services::{locality, node_service};
 use lang::json::Json;
-use model::{Check, CheckId, Instance, Node, NodeName, Text, Weights};
+use model::{Check, CheckId, Instance, Node, NodeName, Text};
 
 /// One operation as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,10 +197,6 @@ fn service(place: &Place, json: &Json) -> Result<Option<Op>, Problem> {
         Ok(true)
     })?;
     instance.node = NodeName::new(node);
-    // Weights that are none count as not given, here and not where a service is registered.
-    if validate_weights(instance.weights).is_err() {
-        instance.weights = Weights::default();
-    }
     Ok(Some(Op { verb, subject: Subject::Service(Box::new(instance)), index }))
 }
 

@@ -76,6 +76,8 @@ fn takes_a_word(flag: &Arg) -> bool {
 /// the program by its name.
 pub fn as_go_reads(command: Command, name: &str) -> Command {
     let command = command.args_override_self(true).mut_args(|arg| match arg.get_action() {
+        // The heading of the flags before it is not its own.
+        _ if arg.is_positional() => arg.help_heading(None),
         ArgAction::SetTrue => boolean(arg),
         _ => arg,
     });

@@ -180,6 +180,35 @@ fn an_unknown_command_exits_with_127_and_help_with_0() -> Result<()> {
 }
 
 #[test]
+fn commands_of_absent_features_are_unknown() -> Result<()> {
+    let absent = [
+        "monitor",
+        "rtt",
+        "exec",
+        "keyring",
+        "snapshot",
+        "debug",
+        "acl",
+        "login",
+        "logout",
+        "config",
+        "connect",
+        "intention",
+        "peering",
+        "tls",
+    ];
+    for command in absent {
+        let ran = Cli::new().run(&[command, "-h"])?;
+        ensure!(ran.code == 127 && ran.out.is_empty(), "{command}: {ran:?}");
+    }
+    for below in ["autopilot", "usage"] {
+        let ran = Cli::new().run(&["operator", below])?;
+        ensure!(ran.code == 1 && ran.out.is_empty(), "operator {below}: {ran:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_shell_is_given_a_script_that_completes() -> Result<()> {
     let cli = Cli::new();
     for shell in ["bash", "zsh", "fish"] {

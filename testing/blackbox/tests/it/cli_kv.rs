@@ -53,6 +53,10 @@ fn what_cannot_be_got_or_put_is_told() -> Result<()> {
     let words = ["kv", "put", "a", "@missing"];
     let complaint = "Error! Failed to read file: open missing: no such file or directory\n";
     cli.fails(&words, 1, complaint)?;
+    let ran = cli.run(&["kv", "put", "-base64", "odd", "not base 64"])?;
+    let begins = "Error! Cannot base 64 decode data: ";
+    ensure!(ran.code == 1 && ran.err.starts_with(begins), "{ran:?}");
+    cli.fails(&["kv", "get", "odd"], 1, "Error! No key exists at: odd\n")?;
     cli.fails(&["kv", "put", "-cas", "a", "b"], 1, "Must specify -modify-index with -cas!\n")?;
     let complaint = "Error! Missing -session (required with -acquire and -release)\n";
     cli.fails(&["kv", "put", "-acquire", "a", "b"], 1, complaint)?;

@@ -102,6 +102,8 @@ fn what_a_watch_lacks_is_told() -> Result<()> {
     for (words, complaint) in [
         (&["watch"][..], "Watch type must be specified\n"),
         (&["watch", "-type=nonsense"], "Unsupported watch type: nonsense\n"),
+        (&["watch", "-type=connect_roots"], "Unsupported watch type: connect_roots\n"),
+        (&["watch", "-type=agent_service"], "Must specify a single service_id to watch\n"),
         (&["watch", "-type=key"], "Must specify a single key to watch\n"),
         (&["watch", "-type=keyprefix"], "Must specify a single prefix to watch\n"),
         (&["watch", "-type=service"], "Must specify a single service to watch\n"),

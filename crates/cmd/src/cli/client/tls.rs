@@ -136,9 +136,10 @@ fn certificate(why: &CertificateError, name: &str) -> String {
         Why::Expired | Why::ExpiredContext { .. } => {
             "x509: certificate has expired or is not yet valid".to_owned()
         }
-        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
-            format!("x509: certificate is not valid for {name}")
+        Why::NotValidForNameContext { presented, .. } => {
+            format!("x509: certificate is valid for {}, not {name}", presented.join(", "))
         }
+        Why::NotValidForName => format!("x509: certificate is not valid for {name}"),
         other => format!("x509: {other}"),
     }
 }
@@ -183,3 +184,6 @@ impl ServerCertVerifier for AnyCertificate {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub mod http;
 pub mod load;
 pub mod manual;
 pub mod memory;
+pub mod netns;
 pub mod packet;
 pub mod rng;
 pub mod server;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
@@ -27,8 +28,14 @@ pub fn skip(test: &str, why: &str) -> bool {
 }
 
 fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program is: in `PATH`, or in the administrator's directory, which a user's `PATH` often lacks.
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    dirs.map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
 /// What a program printed, when it ended with status 0.

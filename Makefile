@@ -3,6 +3,8 @@
 
 # What the tests call, and the Debian package that brings it.
 TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm go=golang-go cc=gcc ip=iproute2
+# Programs that find each other through ours; `uwsgi_python3` is how uWSGI's plugin shows itself.
+TOOLS += haproxy=haproxy dnsmasq=dnsmasq-base uwsgi=uwsgi-core uwsgi_python3=uwsgi-plugin-python3
 
 # rustup puts cargo here, and a shell that was open before does not know it yet; go.dev puts go there.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
@@ -27,7 +29,7 @@ cargo:
 	  echo "cargo is missing; this installs it:"; \
 	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y"; \
 	  exit 1; }
-	@command -v cc >/dev/null 2>&1 || .ci/need cc=gcc ip=iproute2
+	@command -v cc >/dev/null 2>&1 || .ci/need cc=gcc
 
 packages:
 	@.ci/need $(TOOLS)

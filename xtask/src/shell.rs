@@ -6,7 +6,21 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// The programs that the tests call, beside the package of Debian that brings each.
-pub const TOOLS: &[&str] = &["dig", "curl", "python3", "pip3", "node", "npm", "go", "cc", "ip"];
+pub const TOOLS: &[&str] = &[
+    "dig",
+    "curl",
+    "python3",
+    "pip3",
+    "node",
+    "npm",
+    "go",
+    "cc",
+    "ip",
+    "haproxy",
+    "dnsmasq",
+    "uwsgi",
+    "uwsgi_python3",
+];
 
 /// Makes the workspace's root the working directory, wherever the command was typed.
 pub fn enter_the_workspace() -> Result<()> {

@@ -38,6 +38,7 @@ mod flipped_bits;
 mod forgetting_disk;
 mod full_disk;
 mod go_api;
+mod haproxy;
 mod kv_and_sessions;
 mod manual;
 mod metrics;

@@ -33,6 +33,7 @@ mod clients;
 mod command_line;
 mod consul_template;
 mod dev_command;
+mod distributed_app;
 mod dns_doors;
 mod flipped_bits;
 mod forgetting_disk;

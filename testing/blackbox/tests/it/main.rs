@@ -45,6 +45,7 @@ mod manual;
 mod metrics;
 mod own_writes;
 mod prometheus_sd;
+mod resolver;
 mod shim_itself;
 mod stories;
 

@@ -9,6 +9,7 @@ use super::catalog::datacenter;
 use super::error::{Problem, Stop};
 use super::json::{Place, members, nanos};
 use super::params::ReadOptions;
+use super::services::is_native;
 use crate::answer::{Answer, json as compact};
 use crate::call::Call;
 use base64::Engine;
@@ -291,13 +292,16 @@ pub fn usage(scene: &Scene) -> Result<Found, Stop> {
     let instances = scene.view.services(tenant)?;
     let services = scene.view.service_keys(tenant)?.count();
     let mut mesh: BTreeMap<&str, u64> = MESH_KINDS.iter().map(|kind| (*kind, 0)).collect();
-    mesh.insert("connect-native", 0);
+    mesh.insert("connect-native", 0); // of any kind, and counted beside it
     let mut billable = 0;
     for row in &instances.value {
         match mesh.get_mut(row.kind.as_str()) {
             Some(count) => *count += 1,
             None if row.service.as_str() != "consul" => billable += 1,
             None => {}
+        }
+        if is_native(row) {
+            *mesh.entry("connect-native").or_default() += 1;
         }
     }
     let index = nodes.index.max(instances.index);

@@ -238,6 +238,11 @@ pub fn validate(given: &ServiceDefinition) -> Result<(), Problem> {
     }
 }
 
+/// Whether it speaks the mesh's protocol itself.
+pub fn is_native(instance: &Instance) -> bool {
+    instance.connect.as_ref().is_some_and(|connect| connect.0.contains("\"Native\":true"))
+}
+
 /// What contradicts itself in a service.
 fn complaints(given: &ServiceDefinition) -> Vec<String> {
     let instance = &given.instance;
@@ -246,7 +251,7 @@ fn complaints(given: &ServiceDefinition) -> Vec<String> {
         .locality
         .as_ref()
         .is_some_and(|at| at.region.is_empty() && !at.availability_zone.is_empty());
-    let native = instance.connect.as_ref().is_some_and(|c| c.0.contains("\"Native\":true"));
+    let native = is_native(instance);
     let reachable = instance.port != 0 || !instance.socket_path.is_empty();
     let all = [
         (

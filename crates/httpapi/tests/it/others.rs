@@ -104,10 +104,12 @@ async fn an_operator_is_told_of_the_only_server() {
     check(&face, ("PUT", "/v1/operator/raft/transfer-leader", ""), (500, text)).await;
     let health = face.get("/v1/operator/autopilot/health").await;
     assert!(health.body.contains(r#""LastContact":"0s""#), "{}", health.body);
-    face.must("/v1/agent/service/register", r#"{"Name":"web"}"#).await;
+    let native = r#"{"Name":"web","Port":1,"Connect":{"Native":true}}"#;
+    face.must("/v1/agent/service/register", native).await;
     let usage = face.get("/v1/operator/usage").await;
     let counts = r#""Nodes":1,"Services":1,"ServiceInstances":1"#;
     assert!(usage.body.contains(counts) && usage.index() > 1, "{}", usage.body);
+    assert!(usage.body.contains(r#""connect-native":1"#), "{}", usage.body);
     let path = "/v1/operator/autopilot/configuration";
     let text = "Error parsing autopilot config: json: unknown field \"x\"";
     check(&face, ("PUT", path, r#"{"x":1}"#), (400, text)).await;

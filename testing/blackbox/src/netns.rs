@@ -67,7 +67,7 @@ impl Host {
         Ok(std::fs::write(self.files.path().join("resolv.conf"), text)?)
     }
 
-    /// Words to set before a program so that it runs on this host.
+    /// Words to set before a program so that it runs on this host, beginning in `/`.
     pub fn enter(&self) -> Vec<String> {
         let pid = self.keeper.id().to_string();
         let how: &[&str] =

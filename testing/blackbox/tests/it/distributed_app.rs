@@ -96,7 +96,10 @@ fn elements_under_uwsgi_register_themselves_and_the_client_finds_them() -> Resul
     host3.resolv_conf("nameserver 10.0.77.22\nsearch service.consul\n")?;
     // The elements come first: they wait for their agent.
     let (server1, server2) = (element(&host1, "server1", &[])?, element(&host1, "server2", &[])?);
-    let agent = Launch::bare(&["agent", "-server", "-bootstrap-expect=1", "-data-dir=data"])
+    let agent = Launch::bare(&["agent", "-server", "-bootstrap-expect=1"]);
+    let data = agent.dir().join("data"); // entering a host leads to its root directory
+    let agent = agent
+        .args(&["-data-dir".as_ref(), data.as_os_str()])
         .args(&["-bind=10.0.77.22", "-client=0.0.0.0", "-dns-port=53"])
         .under(&host1.enter());
     let rutter = agent.spawn()?;

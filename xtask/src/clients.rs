@@ -22,6 +22,7 @@ struct Set {
 
 const SETS: &[Set] = &[
     Set { name: "python", pins: &["requirements.txt"], install: pip },
+    Set { name: "patroni", pins: &["requirements.txt"], install: pip },
     Set { name: "node", pins: &["package.json", "package-lock.json"], install: npm },
 ];
 

@@ -20,6 +20,7 @@ pub const TOOLS: &[&str] = &[
     "dnsmasq",
     "uwsgi",
     "uwsgi_python3",
+    "pg_ctlcluster",
 ];
 
 /// Makes the workspace's root the working directory, wherever the command was typed.

@@ -8,7 +8,17 @@ use anyhow::{Result, anyhow};
 pub const SOON: Duration = Duration::from_secs(15);
 
 /// Asks `probe` until it succeeds or `limit` is over; the error then tells what was last seen.
-pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, probe: impl FnMut() -> Result<T>) -> Result<T> {
+    until_at_ease(what, limit, Duration::from_millis(10), probe)
+}
+
+/// Like [`until`], for a probe that costs so much that it would slow down what it waits for: `pause` lies between two.
+pub fn until_at_ease<T>(
+    what: &str,
+    limit: Duration,
+    pause: Duration,
+    mut probe: impl FnMut() -> Result<T>,
+) -> Result<T> {
     let began = Instant::now();
     loop {
         match probe() {
@@ -16,7 +26,7 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<T
             Err(seen) if began.elapsed() > limit => {
                 return Err(anyhow!("{what}: not within {limit:?}; last seen: {seen:#}"));
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) => std::thread::sleep(pause),
         }
     }
 }

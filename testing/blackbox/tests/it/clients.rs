@@ -9,7 +9,7 @@ use blackbox::server::Launch;
 use blackbox::tools::{present, printed, skip};
 
 /// Where `cargo xtask test` installs the clients of one kind; nothing where they are not, which is a skip.
-fn installed(test: &str, kind: &str) -> Option<PathBuf> {
+pub(crate) fn installed(test: &str, kind: &str) -> Option<PathBuf> {
     let root = std::env::var_os("RUTTER_CLIENTS").map(PathBuf::from);
     let dir = root.unwrap_or_else(|| workspace().join("target/clients")).join(kind);
     let missing = !dir.join("ready").is_file();

@@ -44,6 +44,7 @@ mod kv_and_sessions;
 mod manual;
 mod metrics;
 mod own_writes;
+mod patroni;
 mod prometheus_sd;
 mod resolver;
 mod shim_itself;

@@ -13,6 +13,7 @@ use seams::{BoxFuture, Committed, Proposal, WriteError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use tracing::debug;
 use uuid::Uuid;
 
 /// How often a proposal whose answer was lost is repeated.
@@ -38,9 +39,13 @@ impl Writer {
 
     async fn propose_counted(&self, entry: Entry) -> Result<Committed, WriteError> {
         let began = Instant::now();
+        let (request, door) = (entry.author.request.clone(), entry.author.door);
         let done = self.propose_entry(entry).await;
-        match done {
-            Ok(_) => self.meters.commit.observe(began.elapsed().as_secs_f64()),
+        match &done {
+            Ok(committed) => {
+                debug!(index = committed.index.0, %request, ?door, "entry committed");
+                self.meters.commit.observe(began.elapsed().as_secs_f64());
+            }
             Err(_) => {
                 self.meters.failed.inc();
             }

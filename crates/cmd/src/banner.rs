@@ -1,7 +1,10 @@
-//! What is printed when an agent is ready. Scripts look for `agent running!` and for `ports:`.
+//! What is printed when an agent is ready: the rows of Consul's table, under its names.
+//!
+//! Scripts look for `agent running!`, for a row by its name, and ours for `ports:`.
 
 use crate::config::Config;
-use std::net::SocketAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 /// The addresses that were bound.
 pub struct Bound {
@@ -15,27 +18,71 @@ pub struct Bound {
 
 /// Prints who runs where, and last the line from which programs learn the ports.
 pub fn print(config: &Config, bound: &Bound, invoked_as: &str) {
-    let name = if invoked_as == "consul" { "Consul" } else { "rutter" };
-    let kept = config.data.as_ref().map_or("in memory".to_owned(), |dir| dir.display().to_string());
-    println!("==> {name} agent running!");
-    println!("       Node name: '{}'", config.node.name);
-    println!("         Node ID: '{}'", config.node_id);
-    println!("      Datacenter: '{}'", config.datacenter);
-    println!("          Server: true");
-    println!("            Data: {kept}");
-    println!("     Client Addr: HTTP {}, DNS {}", list(&bound.http), list(&bound.dns));
-    println!("    Cluster Addr: {}", bound.server);
-    println!(
-        "ports: http={} dns={} server={}",
-        first(&bound.http),
-        first(&bound.dns),
-        bound.server
-    );
+    print!("{}", told(config, bound, invoked_as == "consul"));
 }
 
-fn list(addresses: &[SocketAddr]) -> String {
-    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-    if texts.is_empty() { "off".to_owned() } else { texts.join(" ") }
+fn told(config: &Config, bound: &Bound, as_consul: bool) -> String {
+    let mut text = String::new();
+    if config.bootstrap {
+        text += "==> WARNING: Bootstrap mode enabled! Do not enable unless necessary\n";
+    }
+    writeln!(text, "==> {} agent running!", if as_consul { "Consul" } else { "rutter" })
+        .expect("a string");
+    for (name, value) in rows(config, bound, as_consul) {
+        writeln!(text, "{name:>18}: {value}").expect("a string");
+    }
+    if as_consul {
+        text += "\n==> Log data will now stream in as it occurs:\n\n";
+    }
+    let (http, dns) = (first(&bound.http), first(&bound.dns));
+    writeln!(text, "ports: http={http} dns={dns} server={}", bound.server).expect("a string");
+    text
+}
+
+fn rows(config: &Config, bound: &Bound, as_consul: bool) -> Vec<(&'static str, String)> {
+    let version = match as_consul {
+        true => crate::cli::CONSUL_VERSION,
+        false => env!("CARGO_PKG_VERSION"),
+    };
+    let clients: Vec<String> = config.http.iter().map(IpAddr::to_string).collect();
+    let (http, dns) = (port(&bound.http), port(&bound.dns));
+    let mut rows = vec![
+        ("Version", format!("'{version}'")),
+        ("Node ID", format!("'{}'", config.node_id)),
+        ("Node name", format!("'{}'", config.node.name)),
+        ("Datacenter", format!("'{}' (Segment: '<all>')", config.datacenter)),
+        ("Server", format!("true (Bootstrap: {})", config.bootstrap)),
+        ("Client Addr", format!("[{}] (HTTP: {http}, HTTPS: -1, DNS: {dns})", clients.join(" "))),
+        ("Cluster Addr", cluster(config, bound, as_consul)),
+        (
+            "Encrypt",
+            "Gossip: false, TLS-Outgoing: false, TLS-Incoming: false, Auto-Encrypt-TLS: false"
+                .to_owned(),
+        ),
+    ];
+    if !as_consul {
+        let kept = config.data.as_ref();
+        let kept = kept.map_or("in memory".to_owned(), |dir| dir.display().to_string());
+        rows.push(("Data", kept));
+    }
+    rows
+}
+
+/// The ports of gossip are told to those who know them from Consul; nothing is bound there yet.
+fn cluster(config: &Config, bound: &Bound, as_consul: bool) -> String {
+    let address = config.advertise;
+    match as_consul {
+        true => {
+            let (lan, wan) = (config.ports.serf_lan, config.ports.serf_wan);
+            format!("{address} (LAN: {lan}, WAN: {wan})")
+        }
+        false => format!("{address} (server: {})", bound.server.port()),
+    }
+}
+
+/// The port as Consul tells it; -1 where there is none.
+fn port(addresses: &[SocketAddr]) -> i32 {
+    addresses.first().map_or(-1, |address| address.port().into())
 }
 
 fn first(addresses: &[SocketAddr]) -> String {

@@ -39,7 +39,7 @@ impl Process {
 
     fn apply(&self, loaded: &Loaded) {
         for warning in &loaded.warnings {
-            warn!("{warning}");
+            warn!(warning, "configuration");
         }
         self.level.set(loaded.config.log_level);
         let changed = changed(&self.started_with, &loaded.typed);
@@ -66,9 +66,9 @@ impl Lifecycle for Process {
                     Ok(())
                 }
                 Err(error) => {
-                    let why = format!("configuration not reloaded: {error:#}");
-                    warn!("{why}");
-                    Err(ReloadError(why))
+                    let error = format!("{error:#}");
+                    warn!(error, "configuration not reloaded");
+                    Err(ReloadError(format!("configuration not reloaded: {error}")))
                 }
             }
         })

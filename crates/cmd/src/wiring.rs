@@ -48,9 +48,9 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// Runs an agent until a signal or a fatal error ends it.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
     let Plan { loaded, sources, sample, invoked_as } = plan;
-    let level = logs::to_stderr(loaded.config.log_level);
+    let level = logs::start(&loaded.config, &invoked_as)?;
     for warning in &loaded.warnings {
-        warn!("{warning}");
+        warn!(warning, "configuration");
     }
     let process = Arc::new(Process::new(sources, loaded.typed, level));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -15,7 +15,7 @@ use crate::events::Events;
 use crate::recent::Recent;
 use crate::target::{Query, clean, decode, is_printable};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use net::http::{Request, Response, Service};
 use seams::BoxFuture;
@@ -23,7 +23,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{Instrument, debug, debug_span};
 use uuid::Uuid;
 
 /// A running face.
@@ -34,7 +34,7 @@ pub struct Server {
 /// Starts the face on these listeners; must be called within a runtime.
 pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io::Result<Server> {
     let ending = CancellationToken::new();
-    let limits = context.limits.clone();
+    let (limits, traffic) = (context.limits.clone(), context.meters.traffic());
     let face = Face {
         context: Arc::new(context),
         aside: Arc::default(),
@@ -43,7 +43,7 @@ pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io
         since: Timestamp::now(),
         ending: ending.clone(),
     };
-    let server = net::http::serve(listeners, limits, Arc::new(face), ending)?;
+    let server = net::http::serve(listeners, limits, Arc::new(face), traffic, ending)?;
     Ok(Server { server })
 }
 
@@ -76,11 +76,12 @@ impl Service for Face {
 }
 
 async fn serve(face: Face, request: Request) -> Response {
-    let began = Instant::now();
-    let id = Uuid::new_v4().simple().to_string();
+    let (began, peer) = (Instant::now(), request.peer);
     let headers = request.head.headers.clone();
+    let id = request_id(&headers);
     let method = request.head.method.clone();
     let path = request.head.uri.path().to_owned();
+    let span = debug_span!("http.request", request = id);
     let (context, aside) = (Arc::clone(&face.context), Arc::clone(&face.aside));
     let lead = lead(&context.settings, &method, &path, &request);
     let bare = matches!(lead, Lead::Away(_));
@@ -93,17 +94,18 @@ async fn serve(face: Face, request: Request) -> Response {
         Lead::To { route, verb, door, rest, query } => {
             let could_wait = query.has("index") || query.has("hash");
             let pretty = context.identity.dev_mode || query.has("pretty");
-            let answer = knock(door, face.call(request, query, rest, &id)).await;
+            let call = face.call(request, query, rest, &id);
+            let answer = knock(door, call).instrument(span).await;
             let status = answer.status.as_u16();
             context.meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
             (answer.with(POLICY, ALLOW_ALL), pretty)
         }
     };
     debug!(
-        %method, path, status = answer.status.as_u16(), request = id,
+        %method, path, status = answer.status.as_u16(), request = id, %peer,
         elapsed_s = began.elapsed().as_secs_f64(), "answered"
     );
-    let id = HeaderValue::from_str(&id).expect("hexadecimal digits are a header");
+    let id = HeaderValue::from_str(&id).expect("printable letters are a header");
     let mut response = aside.finish(answer.with(REQUEST_ID, id), pretty, &headers).await;
     if !bare {
         for (name, value) in &context.settings.response_headers {
@@ -138,6 +140,22 @@ impl Face {
 const POLICY: HeaderName = HeaderName::from_static("x-consul-default-acl-policy");
 const ALLOW_ALL: HeaderValue = HeaderValue::from_static("allow");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-rutter-request-id");
+
+/// What a client or a proxy before us may call the request, in this order.
+const REQUEST_IDS: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("x-request-id")];
+
+/// The longest id that is taken over; entries of the log keep it.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// The id that the client sent, if it is one that a log can carry; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let fits = |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len());
+    let sent = REQUEST_IDS.iter().find_map(|name| {
+        let id = headers.get(name)?.to_str().ok().filter(fits)?;
+        id.bytes().all(|sign| sign.is_ascii_graphic()).then(|| id.to_owned())
+    });
+    sent.unwrap_or_else(|| Uuid::new_v4().simple().to_string())
+}
 
 async fn knock(door: Door, call: Call) -> Answer {
     match door {

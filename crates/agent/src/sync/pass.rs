@@ -5,11 +5,11 @@ use super::batches::{Batches, Split};
 use super::plan::{CatalogTags, Conflict, Plan, plan};
 use crate::local::Local;
 use catalog::{Claim, Command, NotHeld, Outcome, View};
-use model::{Author, Door, Owner, Tenant};
+use model::{Author, CheckId, Door, InstanceId, Owner, Tenant};
 use seams::{Committed, Consistency, Doors, Proposal, ReadError, WriteError};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{error, warn};
+use tracing::{debug, error, info, warn};
 
 /// How often a pass looks when others write at the same time.
 const LOOKS: usize = 4;
@@ -72,6 +72,35 @@ pub async fn run(doors: Doors, local: Local, pass: Pass) -> Result<Report, Failu
     Ok(report)
 }
 
+/// What the log says of a command that was carried out.
+enum Told {
+    Service(InstanceId),
+    Check(CheckId),
+    NoService(InstanceId),
+    NoCheck(CheckId),
+}
+
+impl Told {
+    fn of(command: &Command) -> Option<Told> {
+        Some(match command {
+            Command::PutInstance(instance) => Told::Service(instance.id.clone()),
+            Command::PutCheck(check) => Told::Check(check.id.clone()),
+            Command::RemoveInstance(_, id) => Told::NoService(id.clone()),
+            Command::RemoveCheck(_, id) => Told::NoCheck(id.clone()),
+            _ => return None,
+        })
+    }
+
+    fn tell(&self) {
+        match self {
+            Told::Service(service) => info!(%service, "service synced"),
+            Told::NoService(service) => info!(%service, "service deregistered"),
+            Told::Check(check) => debug!(%check, "check synced"),
+            Told::NoCheck(check) => debug!(%check, "check deregistered"),
+        }
+    }
+}
+
 /// Plans on a view that holds what is needed.
 async fn plan_on(
     doors: &Doors,
@@ -113,9 +142,11 @@ async fn propose(
             request: None,
             commands: batch.concat(),
         };
+        let told = batch.iter().flatten().filter_map(Told::of).collect::<Vec<_>>();
         match doors.writer.propose(proposal).await {
             Ok(Committed { outcome: Outcome::Done(_), .. }) => {
                 report.entries += 1;
+                told.iter().for_each(Told::tell);
                 report.commands += batch.iter().map(Vec::len).sum::<usize>();
             }
             Ok(Committed { outcome: Outcome::Refused(refusal), .. }) => {

@@ -171,7 +171,12 @@ impl Round {
         }
         if turns.members <= now {
             let commands = self.server.wanted(&self.doors.reader.view());
-            let done = commands.is_empty() || self.write(commands).await.is_ok();
+            let new = !commands.is_empty();
+            let done = !new || self.write(commands).await.is_ok();
+            if new && done {
+                info!(node = %self.server.node.name, "member alive");
+                info!(service = "consul", "service synced");
+            }
             turns.members = now + if done { members::PERIOD } else { RETRY };
             if done {
                 self.ready.send_replace(true);

@@ -47,6 +47,24 @@ pub struct AgentFlags {
     /// trace, debug, info, warn or err
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Write lines as JSON
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
+    log_json: Option<bool>,
+    /// Write lines to a file, too; its name gets the time it began
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+    /// Begin another log file when one has so many bytes; 0 for any number
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    log_rotate_bytes: Option<i64>,
+    /// Begin another log file after this time; 24h
+    #[arg(long, value_name = "TIME")]
+    log_rotate_duration: Option<String>,
+    /// Keep so many log files beside the newest; 0 for all, -1 for none
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    log_rotate_max_files: Option<i64>,
+    /// Taken, with a warning: there is no syslog yet
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
+    syslog: Option<bool>,
     /// Run scripts as checks, also those registered over HTTP: whoever may register can then run
     /// programs here
     #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
@@ -70,14 +88,14 @@ pub struct AgentFlags {
 
 /// Runs an agent until it is told to stop.
 pub fn run(flags: AgentFlags, invoked_as: &str) -> anyhow::Result<()> {
+    let syslog = flags.syslog == Some(true);
     let (files, dev) = (flags.config_file.clone(), flags.dev());
     let sources = Sources { files, flags: flags.into_raw(), dev };
-    wiring::run(wiring::Plan {
-        loaded: sources.load()?,
-        sources,
-        sample: false,
-        invoked_as: invoked_as.to_owned(),
-    })
+    let mut loaded = sources.load()?;
+    if syslog {
+        loaded.warnings.push("-syslog is accepted but has no effect in this version".to_owned());
+    }
+    wiring::run(wiring::Plan { loaded, sources, sample: false, invoked_as: invoked_as.to_owned() })
 }
 
 impl AgentFlags {
@@ -104,6 +122,11 @@ impl AgentFlags {
             client_addr: self.client,
             datacenter: self.datacenter,
             log_level: self.log_level,
+            log_json: self.log_json,
+            log_file: self.log_file,
+            log_rotate_bytes: self.log_rotate_bytes,
+            log_rotate_duration: self.log_rotate_duration,
+            log_rotate_max_files: self.log_rotate_max_files,
             enable_script_checks: self.enable_script_checks,
             enable_local_script_checks: self.enable_local_script_checks,
             check_output_max_size: self.check_output_max_size,

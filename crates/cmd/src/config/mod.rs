@@ -4,11 +4,13 @@
 //! because nobody knows it, or because it asks for protection that this build does not give (law 11).
 
 mod keys;
+mod log;
 mod raw;
 mod resolve;
 mod sort;
 mod sources;
 
+pub use log::LogTo;
 pub use raw::{Raw, RawPorts};
 pub use resolve::{Config, resolve};
 pub use sources::{Loaded, Sources, changed};

@@ -31,7 +31,12 @@ pub struct Raw {
     pub enable_script_checks: Option<bool>,
     pub http_config: RawHttp,
     pub limits: RawLimits,
+    pub log_file: Option<PathBuf>,
+    pub log_json: Option<bool>,
     pub log_level: Option<String>,
+    pub log_rotate_bytes: Option<i64>,
+    pub log_rotate_duration: Option<String>,
+    pub log_rotate_max_files: Option<i64>,
     pub max_query_time: Option<String>,
     pub node_id: Option<String>,
     pub node_meta: Option<BTreeMap<String, String>>,
@@ -156,7 +161,12 @@ impl Raw {
         take(&mut self.domain, over.domain);
         take(&mut self.enable_local_script_checks, over.enable_local_script_checks);
         take(&mut self.enable_script_checks, over.enable_script_checks);
+        take(&mut self.log_file, over.log_file);
+        take(&mut self.log_json, over.log_json);
         take(&mut self.log_level, over.log_level);
+        take(&mut self.log_rotate_bytes, over.log_rotate_bytes);
+        take(&mut self.log_rotate_duration, over.log_rotate_duration);
+        take(&mut self.log_rotate_max_files, over.log_rotate_max_files);
         take(&mut self.max_query_time, over.max_query_time);
         take(&mut self.node_id, over.node_id);
         take_all(&mut self.node_meta, over.node_meta);

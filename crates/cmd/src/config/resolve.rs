@@ -1,6 +1,7 @@
 //! Configuration resolved: no options, nothing left as text, cross-checks done. Pure but for the
 //! names and addresses of this host, which are asked for where none was given.
 
+use super::log::{LogTo, log_to};
 use super::raw::{Raw, RawDns};
 use anyhow::{Context, bail, ensure};
 use http::header::{HeaderName, HeaderValue};
@@ -37,6 +38,10 @@ pub struct Config {
     pub dev: bool,
     /// What to log.
     pub log_level: tracing::Level,
+    /// Where lines go.
+    pub log: LogTo,
+    /// Whether it was told to be the only server by `bootstrap`, which Consul warns of.
+    pub bootstrap: bool,
     /// The shortest TTL of a session.
     pub session_ttl_min: Nanos,
     /// How long reads wait and how far behind they may be.
@@ -181,6 +186,8 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
         "limits.txn_max_req_len={txn_max_req_len} is more than the {LARGEST_KV_VALUE} bytes that \
          the log takes"
     );
+    let log = log_to(&raw)?;
+    let bootstrap = raw.bootstrap == Some(true) && !dev;
     let ttl_min = raw.session_ttl_min.as_deref().map(duration).transpose();
     Ok(Config {
         node: node_row(&name, advertise, &raw)?,
@@ -195,6 +202,8 @@ pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
         data: raw.data_dir.filter(|_| !dev),
         dev,
         log_level: log_level(raw.log_level.as_deref().unwrap_or("info"))?,
+        log,
+        bootstrap,
         queries,
         session_ttl_min: ttl_min.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN),
         kv_max_value_size,
@@ -349,7 +358,7 @@ fn http_face(raw: &Raw) -> anyhow::Result<HttpFace> {
 }
 
 /// Reads one of Go's durations.
-fn duration(text: &str) -> anyhow::Result<Nanos> {
+pub(super) fn duration(text: &str) -> anyhow::Result<Nanos> {
     Ok(Nanos(lang::duration::parse(text)?))
 }
 

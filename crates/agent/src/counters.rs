@@ -6,10 +6,12 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Counts since the start.
@@ -47,6 +49,7 @@ pub struct Meters {
     pub sync_entries: AtomicU64,
     pub conflicts: AtomicU64,
     pub reaped: AtomicU64,
+    synced: Mutex<Option<Instant>>,
 }
 
 /// Counts one.
@@ -55,6 +58,18 @@ pub fn count(counter: &AtomicU64) {
 }
 
 impl Meters {
+    /// Notes a pass of anti-entropy that ended well just now.
+    pub fn synced(&self) {
+        count(&self.sync_passes);
+        *self.synced.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long ago the last one was.
+    fn synced_ago(&self) -> Option<Duration> {
+        let synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        synced.map(|synced| synced.elapsed())
+    }
+
     /// The counts now.
     pub fn read(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -93,6 +108,13 @@ impl Collector for Told {
             MetricType::Gauge,
         )?;
         ConstGauge::new(counters.conflicts).encode(conflicts)?;
+        if let Some(ago) = self.meters.synced_ago() {
+            let help = "Time since the last pass of anti-entropy that ended well";
+            let unit = Some(&Unit::Seconds);
+            let gauge =
+                encoder.encode_descriptor("agent_synced_ago", help, unit, MetricType::Gauge)?;
+            ConstGauge::new(ago.as_secs_f64()).encode(gauge)?;
+        }
         let local = self.published.borrow().clone();
         let instances = encoder.encode_descriptor(
             "agent_instances",

@@ -316,7 +316,7 @@ impl Owner {
         let now = self.now();
         match result {
             Ok(report) => {
-                self.meters.sync_passes.fetch_add(1, Ordering::Relaxed);
+                self.meters.synced();
                 self.meters.sync_entries.fetch_add(report.entries as u64, Ordering::Relaxed);
                 debug!(commands = report.commands, "catalog synced");
                 self.note_conflicts(report.conflicts, report.everything);

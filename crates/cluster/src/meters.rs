@@ -98,10 +98,22 @@ impl Collector for Sizes {
             ConstGauge::new(count as u64).encode(family.encode_family(&[("table", table)])?)?;
         }
         let waiters = &self.published.waiters;
-        let leads = self.consensus.leadership().borrow().is_leader;
+        let status = self.consensus.status();
         let gauges = [
             ("log_index", "The index of the newest entry applied", view.index().0),
-            ("leader", "1 while this server leads", u64::from(leads)),
+            ("leader", "1 while this server leads", u64::from(status.is_leader)),
+            ("term", "The term of the log's leader", status.term),
+            (
+                "log_first_index",
+                "The index of the first entry still in the log",
+                status.first_log_index,
+            ),
+            (
+                "log_snapshot_index",
+                "The index of the last entry in the newest snapshot",
+                status.last_snapshot_index,
+            ),
+            ("proposals_queued", "Proposals under way", status.queued as u64),
             (
                 "waiters",
                 "Keys waited for, counted once for each who waits",
@@ -112,12 +124,44 @@ impl Collector for Sizes {
             let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(gauge)?;
         }
-        let woken = encoder.encode_descriptor(
-            "waiters_signalled",
-            "Signals given to waiters because a key of theirs was touched",
-            None,
-            MetricType::Counter,
-        )?;
-        ConstCounter::new(waiters.woken()).encode(woken)
+        let bytes = [
+            ("log_size", "What the log takes on the disk", status.log_bytes),
+            ("proposals_queued_size", "Proposals under way", status.queued_bytes as u64),
+        ];
+        for (name, help, value) in bytes {
+            let unit = Some(&Unit::Bytes);
+            let gauge = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(gauge)?;
+        }
+        let woken = "Signals given to waiters because a key of theirs was touched";
+        let counts = [
+            ("waiters_signalled", woken, waiters.woken()),
+            ("log_appends", "Appends of entries to the log that were synced", status.appends.0),
+            ("log_syncs", "Syncs of the log; one serves many appends", status.log_syncs),
+            ("snapshots", "Snapshots taken", status.snapshots.0),
+            (
+                "proposals_refused",
+                "Proposals refused because too many were under way",
+                status.refused as u64,
+            ),
+        ];
+        for (name, help, value) in counts {
+            let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(counter)?;
+        }
+        let times = [
+            (
+                "log_append",
+                "Time from an append until it is synced, of all of them",
+                status.appends.1,
+            ),
+            ("snapshot", "Time that taking snapshots took", status.snapshots.1),
+        ];
+        for (name, help, time) in times {
+            let unit = Some(&Unit::Seconds);
+            let counter = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+            ConstCounter::new(time.as_secs_f64()).encode(counter)?;
+        }
+        Ok(())
     }
 }

@@ -165,6 +165,11 @@ fn config(limits: &Limits) -> Result<Arc<Config>, openraft::ConfigError> {
     config.validate().map(Arc::new)
 }
 
+/// How often, and how long together.
+fn counted(times: &AtomicU64, microseconds: &AtomicU64) -> (u64, Duration) {
+    (times.load(Relaxed), Duration::from_micros(microseconds.load(Relaxed)))
+}
+
 /// Follows who leads; and when the engine has ended, whether it should have.
 async fn watch_engine<H: Host>(
     raft: Node<H>,
@@ -188,7 +193,8 @@ async fn watch_engine<H: Host>(
         tell.send_if_modified(|held| {
             let changed = *held != now;
             if changed {
-                info!(term = now.term, leader = ?now.leader, "leadership changed");
+                let leader = now.leader.as_ref().map(|leader| leader.address.as_str());
+                info!(term = now.term, leader, "leadership changed");
                 *held = now;
             }
             changed
@@ -351,6 +357,8 @@ impl<H: Host> Running<H> {
             first_log_index: data.purged.map_or(0, |id| id.index + 1),
             log_bytes: log.bytes,
             log_syncs: log.syncs,
+            appends: counted(&self.shared.counts.appends, &self.shared.counts.append_us),
+            snapshots: counted(&self.shared.counts.snapshots, &self.shared.counts.snapshot_us),
             queued,
             queued_bytes,
             refused: self.queue.refused(),

@@ -3,6 +3,7 @@
 //! Plain boxed futures: an `async fn` here would be compiled anew in every crate that awaits it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -88,6 +89,10 @@ pub struct Status {
     pub log_bytes: u64,
     /// Syncs of the log since the start.
     pub log_syncs: u64,
+    /// Appends of entries that were synced since the start, and how long they took together.
+    pub appends: (u64, Duration),
+    /// Snapshots taken since the start, and how long they took together.
+    pub snapshots: (u64, Duration),
     /// Proposals under way.
     pub queued: usize,
     /// Their bytes.

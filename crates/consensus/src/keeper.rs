@@ -164,6 +164,7 @@ impl<H: Host> Keeper<H> {
     /// Takes a snapshot and lets the log go up to the one before; false when it failed.
     async fn take_snapshot(&self) -> bool {
         let covered = self.shared.since_snapshot.load(Relaxed);
+        let began = <H::Runtime as AsyncRuntime>::Instant::now();
         let picture = self.raft.with_state_machine(|machine: &mut Machine<H::Runtime>| {
             let picture = machine.picture();
             Box::pin(async move { picture })
@@ -190,7 +191,10 @@ impl<H: Host> Keeper<H> {
                 return false;
             }
         };
-        info!(index, bytes, log_bytes = covered, "took a snapshot");
+        let took = began.elapsed();
+        self.shared.counts.took_snapshot(took);
+        let elapsed_s = took.as_secs_f64();
+        info!(index, bytes, log_bytes = covered, elapsed_s, "took a snapshot");
         self.shared.since_snapshot.fetch_sub(covered, Relaxed);
         self.shared.snapshot_due.store(bytes.max(self.snapshot_log_bytes), Relaxed);
         let told = self.raft.trigger().snapshot().await;

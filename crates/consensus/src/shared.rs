@@ -7,11 +7,37 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
 use crate::space::Space;
+
+/// What is counted, for the operator.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Appends of entries that were synced.
+    pub appends: AtomicU64,
+    /// Microseconds from an append to the end of its sync, of all of them.
+    pub append_us: AtomicU64,
+    /// Snapshots taken.
+    pub snapshots: AtomicU64,
+    /// Microseconds that they took.
+    pub snapshot_us: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn appended(&self, took: Duration) {
+        self.appends.fetch_add(1, Relaxed);
+        self.append_us.fetch_add(took.as_micros() as u64, Relaxed);
+    }
+
+    pub(crate) fn took_snapshot(&self, took: Duration) {
+        self.snapshots.fetch_add(1, Relaxed);
+        self.snapshot_us.fetch_add(took.as_micros() as u64, Relaxed);
+    }
+}
 
 /// One server's shared state.
 pub(crate) struct Shared {
@@ -25,6 +51,7 @@ pub(crate) struct Shared {
     pub since_snapshot: AtomicU64,
     /// The bytes of log after which the next snapshot is due.
     pub snapshot_due: AtomicU64,
+    pub counts: Counts,
     /// Wakes the keeper: something was synced, or a snapshot is due.
     pub wake: Arc<Notify>,
     fatal: watch::Sender<Option<String>>,
@@ -39,6 +66,7 @@ impl Shared {
             applied: AtomicU64::new(0),
             since_snapshot: AtomicU64::new(0),
             snapshot_due: AtomicU64::new(u64::MAX),
+            counts: Counts::default(),
             wake,
             fatal: watch::Sender::new(None),
         }
@@ -75,7 +103,7 @@ impl Shared {
         }
         if self.is_stopping() {
             // The log is being closed under what the engine still had to write.
-            warn!(%problem, "cannot {doing} {place} while stopping");
+            warn!(%problem, doing, place, "log not written while stopping");
             return;
         }
         if full {

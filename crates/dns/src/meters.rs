@@ -4,7 +4,9 @@ use crate::answer::{Reason, Reply};
 use dnswire::{rcode, rtype};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,6 +133,7 @@ pub(crate) struct Tally {
     truncated: AtomicU64,
     detours: [AtomicU64; Reason::ALL.len()],
     counts: [AtomicU64; Count::ALL.len()],
+    open: AtomicU64,
 }
 
 impl Tally {
@@ -147,12 +150,28 @@ impl Tally {
         self.detours[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a connection as open for as long as what is returned lives.
+    pub fn open(self: &Arc<Tally>) -> Opened {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Opened(Arc::clone(self))
+    }
+
     pub fn count(&self, what: Count) {
         self.add(what, 1);
     }
 
     pub fn add(&self, what: Count, by: usize) {
         self.counts[what as usize].fetch_add(by as u64, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(crate) struct Opened(Arc<Tally>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -165,8 +184,8 @@ struct Tallies(Mutex<Vec<Arc<Tally>>>);
 
 impl Meters {
     /// Adds these numbers to a registry: `dns_queries_total{qtype,rcode,transport,path}`,
-    /// `dns_truncated_total{transport}`, `dns_detours_total{reason,transport}` and
-    /// `dns_events_total{event}`.
+    /// `dns_truncated_total{transport}`, `dns_detours_total{reason,transport}`,
+    /// `dns_events_total{event}` and `dns_connections`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
@@ -180,6 +199,7 @@ impl Meters {
             truncated: AtomicU64::new(0),
             detours: std::array::from_fn(|_| AtomicU64::new(0)),
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            open: AtomicU64::new(0),
         });
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tally));
         tally
@@ -222,6 +242,7 @@ pub struct Snapshot {
     truncated: [u64; Transport::ALL.len()],
     detours: [[u64; Transport::ALL.len()]; Reason::ALL.len()],
     events: [u64; Count::ALL.len()],
+    open: u64,
 }
 
 impl Snapshot {
@@ -237,6 +258,7 @@ impl Snapshot {
         for (sums, cell) in self.detours.iter_mut().zip(&tally.detours) {
             sums[transport as usize] += load(cell);
         }
+        self.open += load(&tally.open);
         for (sum, cell) in self.events.iter_mut().zip(&tally.counts) {
             *sum += load(cell);
         }
@@ -267,6 +289,11 @@ impl Snapshot {
     /// Questions that took the slow path, by what took them there.
     pub fn detoured(&self, why: Reason, over: Transport) -> u64 {
         self.detours[why as usize][over as usize]
+    }
+
+    /// TCP connections that are open.
+    pub fn open(&self) -> u64 {
+        self.open
     }
 
     /// How often something happened.
@@ -308,6 +335,9 @@ impl Collector for Meters {
             })
         });
         detours?;
+        let open = "DNS connections over TCP that are open";
+        let open = encoder.encode_descriptor("dns_connections", open, None, MetricType::Gauge)?;
+        ConstGauge::new(snapshot.open()).encode(open)?;
         let events = "What else happened to DNS packets and connections";
         family(&mut encoder, "dns_events", events, |put| {
             Count::ALL

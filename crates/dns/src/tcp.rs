@@ -52,7 +52,7 @@ impl Acceptor {
             self.tally.count(Count::ConnectionsRefused);
             return;
         };
-        let acceptor = Arc::clone(self);
+        let (acceptor, opened) = (Arc::clone(self), self.tally.open());
         let mut stop = self.stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -63,7 +63,7 @@ impl Acceptor {
                 }
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            drop(place);
+            drop((place, opened));
         });
     }
 

@@ -1,9 +1,12 @@
 //! What the HTTP face counts: requests by route, and what waiting was worth.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use net::http::Traffic;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
@@ -15,6 +18,7 @@ pub struct Meters {
     seconds: Family<Place, Histogram, fn() -> Histogram>,
     waiting: Gauge,
     woken: Family<Woken, Counter>,
+    traffic: Traffic,
 }
 
 impl Default for Meters {
@@ -24,6 +28,7 @@ impl Default for Meters {
             seconds: Family::new_with_constructor(seconds),
             waiting: Gauge::default(),
             woken: Family::default(),
+            traffic: Traffic::default(),
         }
     }
 }
@@ -86,6 +91,12 @@ impl Meters {
             "How often blocked queries ended their sleep, by what came of it",
             self.woken.clone(),
         );
+        registry.register_collector(Box::new(Connections(self.traffic.clone())));
+    }
+
+    /// What the server below counts.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
     }
 
     /// Notes an answer; `could_wait` leaves its time out.
@@ -117,6 +128,31 @@ impl Meters {
             Wake::TimedOut => "timed_out",
         };
         self.woken.get_or_create(&Woken { result }).inc();
+    }
+}
+
+/// The server's connections, read when somebody asks.
+#[derive(Debug)]
+struct Connections(Traffic);
+
+impl Collector for Connections {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let help = "HTTP connections that are open";
+        let open = encoder.encode_descriptor("http_connections", help, None, MetricType::Gauge)?;
+        ConstGauge::new(self.0.open()).encode(open)?;
+        let counts = [
+            ("http_connections_accepted", "HTTP connections served", self.0.accepted()),
+            (
+                "http_connections_refused",
+                "HTTP connections closed at once because there were enough",
+                self.0.refused(),
+            ),
+        ];
+        for (name, help, value) in counts {
+            let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(counter)?;
+        }
+        Ok(())
     }
 }
 

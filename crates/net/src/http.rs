@@ -8,8 +8,10 @@
 mod body;
 mod pool;
 mod stream;
+mod traffic;
 
 pub use body::BodyError;
+pub use traffic::Traffic;
 
 use crate::connections::{self, Connections};
 use body::{Budget, Taken};
@@ -123,6 +125,7 @@ struct Shared {
     limits: Limits,
     service: Arc<dyn Service>,
     connections: Connections,
+    traffic: Traffic,
     refusing: Semaphore,
     budget: Arc<Budget>,
     answers: Arc<Pool>,
@@ -137,12 +140,14 @@ pub fn serve(
     listeners: Vec<std::net::TcpListener>,
     limits: Limits,
     service: Arc<dyn Service>,
+    traffic: Traffic,
     ending: CancellationToken,
 ) -> std::io::Result<Server> {
     let tasks = TaskTracker::new();
     let grace = limits.shutdown_grace;
     let shared = Arc::new(Shared {
         connections: Connections::new(limits.connections_per_client, limits.connections),
+        traffic,
         refusing: Semaphore::new(REFUSING),
         budget: Budget::new(&limits),
         answers: Pool::new(limits.answers, limits.answers / 4),
@@ -202,13 +207,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let place = match shared.connections.enter(peer.ip()) {
         Ok(place) => place,
-        Err(connections::Full::Client) => {
+        Err(full) => {
+            shared.traffic.refuse();
+            if full == connections::Full::All {
+                return;
+            }
             // Telling costs a little; a flood is not told.
             let Ok(_turn) = shared.refusing.try_acquire() else { return };
             return refuse(stream).await;
         }
-        Err(connections::Full::All) => return,
     };
+    let begun = shared.traffic.begin();
     // Small answers must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let (stream, watch) = Stream::new(stream, &shared.limits);
@@ -242,7 +251,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     if let Err(error) = ended {
         debug!(%peer, %error, "connection ended early");
     }
-    drop(place);
+    drop((place, begun));
 }
 
 async fn answer(

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{Stream, stream};
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
-use openraft::{AsyncRuntime, LogState, OptionalSend};
+use openraft::{AsyncRuntime, Instant, LogState, OptionalSend};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::shared::Shared;
@@ -226,12 +226,13 @@ impl<Rt: AsyncRuntime> RaftLogStorage<Types<Rt>> for LogStore<Rt> {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let shared = self.shared.clone();
+        let (shared, began) = (self.shared.clone(), Rt::Instant::now());
         let turn = self.appends.clone().acquire_owned().await.expect("it is never closed");
         let done: Done = Box::new(move |result| {
             drop(turn);
-            if let Err(error) = &result {
-                shared.fail_log("write", error);
+            match &result {
+                Ok(()) => shared.counts.appended(began.elapsed()),
+                Err(error) => shared.fail_log("write", error),
             }
             callback.io_completed(result);
         });

@@ -74,7 +74,7 @@ fn start(limits: Limits, keep: usize) -> Running {
         blocked: Arc::clone(&blocked),
         began: Arc::clone(&began),
     };
-    let server = serve(vec![listener], limits, Arc::new(echo), ending).unwrap();
+    let server = serve(vec![listener], limits, Arc::new(echo), Traffic::default(), ending).unwrap();
     Running { server, blocked, began }
 }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// Every kind of thing that is counted happens once.
-fn busy() -> Result<Server> {
+pub fn busy() -> Result<Server> {
     let server = Launch::dev().start()?;
     let mut http = server.client();
     let check = r#"{"Name":"web","Port":80,"Check":{"TTL":"1m","Status":"passing"}}"#;
@@ -107,7 +107,27 @@ fn what_happened_is_counted() -> Result<()> {
     ensure!(value(&text, r#"rutter_catalog_rows{table="services"}"#) == 2.0, "{text}");
     ensure!(value(&text, "rutter_leader") == 1.0, "{text}");
     ensure!(value(&text, "rutter_log_index") >= 2.0, "{text}");
-    ensure!(value(&text, "rutter_commit_seconds_count") >= 1.0, "{text}");
+    for sample in [
+        "rutter_commit_seconds_count",
+        "rutter_commit_batch_entries_count",
+        "rutter_log_appends_total",
+        "rutter_http_connections",
+        "rutter_http_connections_accepted_total",
+        "rutter_agent_sync_passes_total",
+        "rutter_term",
+        "rutter_process_resident_memory_bytes",
+        "rutter_process_open_fds",
+    ] {
+        ensure!(value(&text, sample) >= 1.0, "{sample} in\n{text}");
+    }
+    for sample in [
+        "rutter_snapshots_total",
+        "rutter_dns_connections",
+        "rutter_http_connections_refused_total",
+    ] {
+        ensure!(value(&text, sample) == 0.0, "{sample} in\n{text}");
+    }
+    ensure!(value(&text, "rutter_agent_synced_ago_seconds") < 600.0, "{text}");
     ensure!(text.contains("# TYPE rutter_dns_queries_total counter"), "{text}");
     Ok(())
 }

@@ -5,7 +5,7 @@
 TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm go=golang-go cc=gcc ip=iproute2
 # Programs that find each other through ours; `uwsgi_python3` is how uWSGI's plugin shows itself.
 TOOLS += haproxy=haproxy dnsmasq=dnsmasq-base uwsgi=uwsgi-core uwsgi_python3=uwsgi-plugin-python3
-TOOLS += pg_ctlcluster=postgresql
+TOOLS += pg_ctlcluster=postgresql prometheus=prometheus
 
 # rustup puts cargo here, and a shell that was open before does not know it yet; go.dev puts go there.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin

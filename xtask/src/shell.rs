@@ -21,6 +21,7 @@ pub const TOOLS: &[&str] = &[
     "uwsgi",
     "uwsgi_python3",
     "pg_ctlcluster",
+    "prometheus",
 ];
 
 /// Makes the workspace's root the working directory, wherever the command was typed.

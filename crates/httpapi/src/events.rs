@@ -2,8 +2,7 @@
 //!
 //! An event is not part of the replicated state. It is told to everybody and kept by each agent whom
 //! it is meant for, so its index says only which is the newest: indexes neither rise nor fall. Until
-//! there is gossip an event reaches the node where it was fired; gossip will bring others by
-//! [`Events::take`].
+//! there is gossip an event reaches the node where it was fired.
 
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -87,16 +86,20 @@ impl Default for Events {
 
 impl Events {
     /// Tells an event of this node: gives it its time, and keeps it if it is meant for this node.
+    ///
+    /// Both under one lock, so that what is fired at once is kept in the order of its times.
     pub fn fire(&self, event: Event, meant_for_us: bool) {
-        let time = self.lock().tick();
+        let mut ring = self.lock();
+        let time = ring.tick();
         if meant_for_us {
-            self.take(Event { time, ..event });
+            self.keep(ring, Event { time, ..event });
         }
     }
 
-    /// Keeps an event that was told, and wakes who waits.
-    pub fn take(&self, event: Event) {
-        self.lock().keep(event);
+    /// Keeps an event that has its time, and wakes who waits.
+    fn keep(&self, mut ring: MutexGuard<'_, Ring>, event: Event) {
+        ring.keep(event);
+        drop(ring);
         self.changed.send_replace(());
     }
 
@@ -150,10 +153,31 @@ mod tests {
         events.fire(event(1, "a"), true);
         events.fire(event(2, "b"), false);
         events.fire(event(3, "c"), true);
-        events.take(Event { time: 40, ..event(4, "d") });
+        events.keep(events.lock(), Event { time: 40, ..event(4, "d") });
         events.fire(event(5, "e"), true);
         let times: Vec<u64> = events.list(None).iter().map(|event| event.time).collect();
         assert_eq!(times, [2, 4, 40, 41]);
+    }
+
+    #[test]
+    fn what_is_fired_at_once_is_kept_in_the_order_of_its_times() {
+        let events = Events::default();
+        let start = std::sync::Barrier::new(4);
+        for round in 0..50 {
+            std::thread::scope(|scope| {
+                for thread in 0..4 {
+                    let (events, start) = (&events, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        for n in 0..50 {
+                            events.fire(event((round << 32) | (thread << 16) | n, "a"), true);
+                        }
+                    });
+                }
+            });
+            let times: Vec<u64> = events.list(None).iter().map(|event| event.time).collect();
+            assert!(times.is_sorted(), "round {round}: {times:?}");
+        }
     }
 
     #[test]

@@ -265,6 +265,7 @@ fn context(
         kv_max_value_size: config.kv_max_value_size,
         txn_max_req_len: config.txn_max_req_len,
         coordinates: config.coordinates,
+        xds: config.ports.xds,
         printable_paths: config.http_face.printable_paths,
         use_cache: config.http_face.use_cache,
         response_headers: config.http_face.response_headers.clone(),

@@ -89,6 +89,8 @@ pub struct Settings {
     pub hold_limit: Duration,
     /// Whether distances between nodes are spoken of.
     pub coordinates: bool,
+    /// Whether `agent/self` has `xDS`, as where Consul's proxies may come; none are supported.
+    pub xds: bool,
     /// Whether a path with characters that cannot be printed is refused.
     pub printable_paths: bool,
     /// Whether `?cached` is listened to.
@@ -114,6 +116,7 @@ impl Default for Settings {
             max_query_time: Duration::from_secs(600),
             hold_limit: Duration::from_secs(5),
             coordinates: true,
+            xds: true,
             printable_paths: true,
             use_cache: true,
             response_headers: Vec::new(),

@@ -136,7 +136,7 @@ pub(super) const PROTECTION: &[&str] = &[
     "verify_server_hostname",
 ];
 
-/// Blocks and the keys in them: applied, later.
+/// Blocks and the keys in them: applied, later. A key that is both is applied, with a warning where it is on.
 pub(super) const BLOCKS: &[(&str, &[&str], &[&str])] = &[
     ("addresses", &["dns", "http"], &["grpc", "grpc_tls", "https"]),
     (
@@ -161,7 +161,8 @@ pub(super) const BLOCKS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "ports",
-        &["dns", "http", "https", "serf_lan", "serf_wan", "server"],
+        // Whether proxies are spoken of in `agent/self` hangs on `grpc` and `grpc_tls`; nothing listens there.
+        &["dns", "grpc", "grpc_tls", "http", "https", "serf_lan", "serf_wan", "server"],
         &[
             "expose_max_port",
             "expose_min_port",

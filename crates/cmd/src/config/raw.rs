@@ -101,6 +101,8 @@ pub struct RawHttp {
 #[serde(default, deny_unknown_fields)]
 pub struct RawPorts {
     pub dns: Option<i64>,
+    pub grpc: Option<i64>,
+    pub grpc_tls: Option<i64>,
     pub http: Option<i64>,
     pub https: Option<i64>,
     pub serf_lan: Option<i64>,
@@ -131,6 +133,7 @@ impl Raw {
             server: Some(true),
             bootstrap: Some(true),
             bind_addr: Some("127.0.0.1".to_owned()),
+            ports: RawPorts { grpc: Some(8502), ..RawPorts::default() },
             ..Raw::default()
         }
     }
@@ -215,6 +218,8 @@ impl RawHttp {
 impl RawPorts {
     fn merge(&mut self, over: RawPorts) {
         take(&mut self.dns, over.dns);
+        take(&mut self.grpc, over.grpc);
+        take(&mut self.grpc_tls, over.grpc_tls);
         take(&mut self.http, over.http);
         take(&mut self.https, over.https);
         take(&mut self.serf_lan, over.serf_lan);

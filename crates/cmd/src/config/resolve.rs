@@ -120,6 +120,8 @@ pub struct Ports {
     pub serf_lan: u16,
     /// Gossip between datacenters: reported, not bound yet.
     pub serf_wan: u16,
+    /// Whether a port for proxies is asked for, `grpc` or `grpc_tls`: shown in `agent/self`, none is bound.
+    pub xds: bool,
 }
 
 /// Consul's smallest session TTL.
@@ -312,6 +314,8 @@ fn ports(raw: &Raw) -> anyhow::Result<Ports> {
         server: needed("server", typed.server, 8300)?,
         serf_lan: needed("serf_lan", typed.serf_lan, 8301)?,
         serf_wan: port("serf_wan", typed.serf_wan, 8302)?.unwrap_or(0),
+        // As in a server of Consul: off, and 8503, unless they are given.
+        xds: typed.grpc.unwrap_or(-1) > 0 || typed.grpc_tls.unwrap_or(8503) > 0,
     })
 }
 

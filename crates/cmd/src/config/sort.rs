@@ -96,11 +96,12 @@ impl Sorted {
                 continue;
             };
             let shown = format!("{name}.{key}");
+            // A feature that does not exist is off already; `-1`, `false` change nothing.
+            if later.contains(&key) && !is_off(&tree) {
+                self.warn(&shown);
+            }
             if applied.contains(&key) {
                 self.apply(Some(name), key, place, tree);
-            } else if !is_off(&tree) {
-                // A feature that does not exist is off already; `-1`, `false` change nothing.
-                self.warn(&shown);
             }
         }
     }

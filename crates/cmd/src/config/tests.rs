@@ -73,7 +73,9 @@ fn what_is_applied_arrives() {
     );
     check(r#"{"ports": {"http": 0, "dns": -1}}"#, |c| (c.ports.http, c.ports.dns), (Some(0), None));
     check(r#"{"ports": [{"http": 7}]}"#, |c| c.ports.http, Some(7));
-    check(r#"{"ports": {"grpc": -1, "grpc_tls": -1}}"#, |c| c.ports.server, 8300);
+    check(r#"{"ports": {"grpc": -1, "grpc_tls": -1}}"#, |c| c.ports.xds, false);
+    check(r#"{"ports": {"grpc": -1}}"#, |c| c.ports.xds, true);
+    check("{}", |c| c.ports.xds, true);
     check(r#"{"session_ttl_min": "1s"}"#, |c| c.session_ttl_min.0, 1_000_000_000);
     check(r#"{"limits": {"kv_max_value_size": 100}}"#, |c| c.kv_max_value_size, 100);
     check(r#"{"limits": {"txn_max_req_len": 200}}"#, |c| c.txn_max_req_len, 200);

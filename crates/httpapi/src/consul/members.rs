@@ -26,7 +26,7 @@ pub async fn own(call: Call) -> Result<Answer, Problem> {
     let is = &call.context.identity;
     let min = call.context.settings.session_ttl_min;
     let tcp = |port| format!("tcp://{}", SocketAddr::new(is.address, port)); // as Consul writes it
-    Ok(Answer::json(&json!({
+    let mut own = json!({
         "Config": {
             "Datacenter": is.datacenter,
             "PrimaryDatacenter": is.primary_datacenter,
@@ -56,7 +56,17 @@ pub async fn own(call: Call) -> Result<Answer, Problem> {
         "Member": member(is, Wide::No),
         "Stats": stats(&call),
         "Meta": Pairs(&is.node_meta),
-    })))
+    });
+    if call.context.settings.xds {
+        own["xDS"] = no_proxies();
+    }
+    Ok(Answer::json(&own))
+}
+
+/// No port, and no version of any proxy.
+fn no_proxies() -> Value {
+    let ports = json!({ "Plaintext": -1, "TLS": -1 });
+    json!({ "SupportedProxies": {}, "Port": -1, "Ports": ports })
 }
 
 /// The origin, with the error of one that has measured nothing.

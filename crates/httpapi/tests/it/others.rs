@@ -121,6 +121,21 @@ async fn an_operator_is_told_of_the_only_server() {
 }
 
 #[tokio::test]
+async fn own_has_consuls_keys_and_speaks_of_proxies_unless_they_are_off() {
+    let keys = async |face: &Face| {
+        let own: serde_json::Value =
+            serde_json::from_str(&face.get("/v1/agent/self").await.body).unwrap();
+        let mut keys: Vec<String> = own.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        (keys.join(" "), own["xDS"]["Ports"]["Plaintext"].as_i64())
+    };
+    let usual = "Config Coord DebugConfig Member Meta Stats";
+    assert_eq!(keys(&start()).await, (format!("{usual} xDS"), Some(-1)));
+    let face = start_with(Acl::Off, |context| context.settings.xds = false);
+    assert_eq!(keys(&face).await, (usual.to_owned(), None));
+}
+
+#[tokio::test]
 async fn coordinates_are_checked_and_dropped_or_switched_off() {
     let face = start();
     let path = "/v1/coordinate/update";

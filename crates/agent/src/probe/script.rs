@@ -1,8 +1,10 @@
 //! Scripts: exit code 0 passes, 1 warns, all else is critical.
 //!
-//! Each runs without a shell, under a guard (`crate::guard`) and in a process group of its own. The
-//! group is killed when the time is over, when the script has ended and left something running, and
-//! when this agent ends, in whatever way.
+//! Each runs without a shell, under a guard (`crate::guard`) and in a process group of its own. All
+//! that it has started is killed when the time is over, when the script has ended and left something
+//! running, and when this agent ends, in whatever way. The guard does it, since it finds what has left
+//! the group too; the agent only closes its end of the socket, and kills the group where the guard
+//! could not.
 
 use super::tail::Tail;
 use super::{Limits, Observation, Probe};
@@ -16,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -28,9 +30,12 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// This program, as it was started, even if its file was replaced since.
 const OURSELVES: &str = "/proc/self/exe";
 
-/// How long the last output of a group that was killed is waited for: what has left the group may
-/// hold the pipe open.
+/// How long the last output of a group that was killed is waited for: what was left alive may hold the
+/// pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a guard may take to end what it guards, before its group is killed over its head.
+const END_LIMIT: Duration = guard::SWEEP_LIMIT.saturating_mul(2);
 
 /// The longest message of a guard.
 const MAX_MESSAGE: usize = 64;
@@ -85,6 +90,11 @@ impl Guarded {
 
     async fn finish(mut self, definition: &CheckDefinition, limit: Duration) -> Observation {
         let ended = timeout(limit, self.ended()).await;
+        if ended.is_err() {
+            // The guard ends everything, and itself last: with it goes its end of the socket.
+            let _ = self.guard.shutdown().await;
+            let _ = timeout(END_LIMIT, self.ended()).await;
+        }
         // Before the guard is waited for: until then nobody else can have the group's number.
         self.group.kill();
         let last = async { while hear(&mut self.output, &mut self.said).await {} };
@@ -135,7 +145,9 @@ async fn hear(output: &mut pipe::Receiver, said: &mut Tail) -> bool {
     }
 }
 
-/// A guard that was not waited for, and all that runs in its group; dropped, all of it is killed.
+/// A guard that was not waited for, and all that runs in its group.
+///
+/// It is not killed where it is dropped: the socket closes then, and the guard ends everything.
 struct Group(Child);
 
 impl Group {
@@ -146,12 +158,6 @@ impl Group {
             // Fails only where all of it has ended.
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

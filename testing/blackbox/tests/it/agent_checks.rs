@@ -58,10 +58,19 @@ fn wait_dead(pids: &[u32]) -> Result<()> {
     })
 }
 
-/// A script that starts another process in its group, says who they are, and stays.
+/// Starts a process in the group of the script, and one that leaves it and starts another; says who they are.
+fn started(file: &Path) -> String {
+    let apart = r#"sleep 777 & echo $0 $$ $! "#;
+    format!(
+        "sleep 1000 & setsid sh -c '{apart} > {0}.new; mv {0}.new {0}; wait' $! &",
+        file.display()
+    )
+}
+
+/// A script that starts others and stays.
 fn lingering(launch: &Launch) -> (PathBuf, Value) {
     let file = launch.dir().join("pids");
-    let line = format!("sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", file.display());
+    let line = format!("{} wait", started(&file));
     (file, script(&line))
 }
 
@@ -128,14 +137,14 @@ fn output_can_be_thrown_away() -> Result<()> {
 }
 
 #[test]
-fn a_script_out_of_time_dies_with_its_group() -> Result<()> {
+fn a_script_out_of_time_dies_with_all_that_it_started() -> Result<()> {
     let launch = with_scripts();
     let server = launch.start()?;
     let (file, mut body) = lingering(&launch);
     body["Timeout"] = json!("1500ms");
     body["Args"][2] = json!(format!("echo begun; {}", body["Args"][2].as_str().unwrap_or("")));
     check(&server, &body)?;
-    let first = pids(&file, 2)?;
+    let first = pids(&file, 3)?;
     wait_result(&server, "critical", "Timed out (1.5s) running check\n\nbegun\n")?;
     wait_dead(&first)
 }
@@ -145,9 +154,9 @@ fn what_a_script_leaves_running_dies_when_it_ends() -> Result<()> {
     let launch = with_scripts();
     let server = launch.start()?;
     let file = launch.dir().join("pids");
-    let line = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; echo done", file.display());
-    check(&server, &script(&line))?;
-    let left = pids(&file, 1)?;
+    let wait = format!("until test -e {}; do sleep 0.01; done", file.display());
+    check(&server, &script(&format!("{} {wait}; echo done", started(&file))))?;
+    let left = pids(&file, 3)?;
     wait_result(&server, "passing", "done\n")?;
     wait_dead(&left)
 }
@@ -159,7 +168,7 @@ fn no_script_outlives_the_agent_however_it_ends() -> Result<()> {
         let server = launch.start()?;
         let (file, body) = lingering(&launch);
         check(&server, &body)?;
-        let running = pids(&file, 2)?;
+        let running = pids(&file, 3)?;
         ensure!(running.iter().all(|pid| is_alive(*pid)), "{running:?} wait for their end");
         if ends_in_order {
             server.stop()?

@@ -39,22 +39,31 @@ fn npm(to: &Path) -> Command {
     npm
 }
 
-/// Installs all that is not there yet. One that cannot be installed is a warning: its tests report the skip, and fail
-/// where nothing may be skipped.
-pub fn install() -> Result<PathBuf> {
+/// Installs all that is not there yet. One that cannot be installed is a warning, and its tests report the skip; where
+/// all are `required` it is an error.
+pub fn install(required: bool) -> Result<PathBuf> {
     let root = shell::target_directory()?.join("clients");
-    for set in SETS {
+    install_each(SETS, Path::new("testing/clients"), &root, required)?;
+    Ok(root)
+}
+
+fn install_each(sets: &[Set], pinned_in: &Path, root: &Path, required: bool) -> Result<()> {
+    for set in sets {
         let to = root.join(set.name);
-        let from = Path::new("testing/clients").join(set.name);
+        let from = pinned_in.join(set.name);
         if installed(&from, &to, set.pins) {
             continue;
         }
         if let Err(error) = anew(&from, &to, set) {
-            eprintln!("warning: the {} clients are not installed: {error:#}", set.name);
             let _ = std::fs::remove_file(to.join(READY));
+            let what = format!("the {} clients are not installed", set.name);
+            if required {
+                return Err(error.context(what));
+            }
+            eprintln!("warning: {what}: {error:#}");
         }
     }
-    Ok(root)
+    Ok(())
 }
 
 /// The file that says that an installation came to its end; it holds what was pinned then.
@@ -105,6 +114,25 @@ mod tests {
         let failing = Set { install: |_| Command::new("false"), ..set };
         assert!(anew(&from, &to, &failing).is_err());
         assert!(!installed(&from, &to, failing.pins), "it did not come to its end");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_an_error_only_where_it_is_required() {
+        let directory = std::env::temp_dir().join(format!("xtask-install-{}", std::process::id()));
+        let (pinned_in, root) = (directory.join("pinned"), directory.join("root"));
+        for name in ["a", "b"] {
+            std::fs::create_dir_all(pinned_in.join(name)).unwrap();
+            std::fs::write(pinned_in.join(name).join("list"), "a==1").unwrap();
+        }
+        let set = |name, install| Set { name, pins: &["list"], install };
+        let sets = [set("a", |_| Command::new("false")), set("b", |_| Command::new("true"))];
+        let there = || ["a", "b"].map(|name| root.join(name).join(READY).exists());
+
+        let error = install_each(&sets, &pinned_in, &root, true).unwrap_err();
+        assert!(error.to_string().contains("the a clients are not installed"), "{error:#}");
+        install_each(&sets, &pinned_in, &root, false).unwrap();
+        assert_eq!(there(), [false, true], "the others are installed");
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -85,9 +85,44 @@ pub fn requires_all() -> bool {
     std::env::var("REQUIRE_ALL").is_ok_and(|value| value == "1")
 }
 
+/// Whether a run must bring what it can fetch: `REQUIRE_ALL=1`, or a service that sets `CI`, as they all do, and not
+/// `REQUIRE_ALL=0`. Elsewhere someone may work without a network.
+pub fn requires_what_is_fetched() -> bool {
+    let value = |name| std::env::var(name).ok();
+    is_required(value("REQUIRE_ALL").as_deref(), value("CI").as_deref())
+}
+
+fn is_required(require_all: Option<&str>, ci: Option<&str>) -> bool {
+    match require_all {
+        Some("1") => true,
+        Some("0") => false,
+        _ => ci.is_some_and(|value| !matches!(value, "" | "0" | "false")),
+    }
+}
+
 fn spell(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
     let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_is_required_where_it_is_said_and_where_nobody_watches() {
+        let check = |require_all, ci, expected| {
+            assert_eq!(is_required(require_all, ci), expected, "{require_all:?} {ci:?}");
+        };
+        check(None, None, false);
+        check(Some("1"), None, true);
+        check(None, Some("true"), true);
+        check(None, Some("1"), true);
+        check(Some(""), Some("true"), true);
+        check(Some("0"), Some("true"), false);
+        check(None, Some("false"), false);
+        check(None, Some(""), false);
+    }
 }

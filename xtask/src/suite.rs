@@ -99,7 +99,7 @@ fn counted(krate: Option<&str>) -> Result<Tally> {
         Some(_) => {}
     }
     let clients = match krate {
-        None | Some(BLACKBOX) => Some(clients::install()?),
+        None | Some(BLACKBOX) => Some(clients::install(shell::requires_what_is_fetched())?),
         Some(_) => None,
     };
     let skip_log = shell::target_directory()?.join("skipped-tests.log");

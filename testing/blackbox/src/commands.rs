@@ -3,12 +3,17 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::binary::rutter;
+use crate::wait::until;
+
+/// The longest a command may take; a busy machine included.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +69,42 @@ impl Cli {
 
     /// Runs a command.
     pub fn run(&self, words: &[&str]) -> Result<Ran> {
-        read(self.command(words).output().with_context(|| format!("{words:?}"))?)
+        self.end(words, None)
     }
 
     /// Runs a command with this on its stdin.
     pub fn run_with(&self, words: &[&str], stdin: &str) -> Result<Ran> {
+        self.end(words, Some(stdin))
+    }
+
+    /// Runs it to its end, which must come within a while; what comes later is killed.
+    fn end(&self, words: &[&str], stdin: Option<&str>) -> Result<Ran> {
         let mut command = self.command(words);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if stdin.is_some() {
+            command.stdin(Stdio::piped());
+        }
         let mut child = command.spawn().with_context(|| format!("{words:?}"))?;
-        child.stdin.take().context("stdin is piped")?.write_all(stdin.as_bytes())?;
-        read(child.wait_with_output()?)
+        let (out, err) = (all_of(child.stdout.take()), all_of(child.stderr.take()));
+        if let Some(text) = stdin {
+            child.stdin.take().context("stdin is piped")?.write_all(text.as_bytes())?;
+        }
+        let ended = until("the end of the command", LIMIT, || {
+            child.try_wait()?.ok_or_else(|| anyhow!("it still runs"))
+        });
+        let status = match ended {
+            Ok(status) => status,
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                return Err(error.context(format!("{words:?}")));
+            }
+        };
+        let text = |reader: Reader| match reader.join() {
+            Ok(bytes) => Ok(String::from_utf8(bytes)?),
+            Err(_) => Err(anyhow!("a reader panicked")),
+        };
+        Ok(Ran { code: status.code().unwrap_or(-1), out: text(out)?, err: text(err)? })
     }
 
     /// What a command prints that succeeds and complains of nothing.
@@ -105,11 +136,17 @@ impl Default for Cli {
     }
 }
 
-fn read(output: Output) -> Result<Ran> {
-    Ok(Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout)?,
-        err: String::from_utf8(output.stderr)?,
+type Reader = std::thread::JoinHandle<Vec<u8>>;
+
+/// Reads a pipe to its end beside everything else.
+fn all_of(pipe: Option<impl Read + Send + 'static>) -> Reader {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What could be read is shown; a pipe that breaks is the program's end.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
     })
 }
 

@@ -173,8 +173,11 @@ fn guard(script: &[OsString]) -> ExitCode {
 }
 
 fn explain(error: &clap::Error, below_a_command: bool) -> ExitCode {
-    // A closed pipe is the only way this fails; nobody is left to be told.
-    let _ = error.print();
+    let text = words::one_dash(&error.render().to_string());
+    match error.kind() {
+        ErrorKind::DisplayHelp => output::say(text.trim_end()),
+        _ => output::complain(text.trim_end()),
+    }
     match error.kind() {
         ErrorKind::DisplayHelp => ExitCode::SUCCESS,
         ErrorKind::InvalidSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand

@@ -100,6 +100,18 @@ fn boolean(arg: Arg) -> Arg {
         .value_name("BOOL")
 }
 
+/// Help as hands that know Consul write flags: with one dash.
+pub fn one_dash(help: &str) -> String {
+    let line = |line: &str| {
+        let flag = line.trim_start();
+        match flag.starts_with("--") || flag.starts_with("-h, --") {
+            true => line.replacen("--", "-", 1),
+            false => line.to_owned(),
+        }
+    };
+    help.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Reads a boolean flag's value as Go does (`1`, `t`, `TRUE` …).
 pub fn go_bool(text: &str) -> Result<bool, String> {
     lang::number::parse_bool(text).map_err(|error| error.to_string())
@@ -140,6 +152,13 @@ mod tests {
         check("rutter lock -- p -x", "rutter lock -- p -x");
         check("rutter kv put a -cas", "rutter kv put -- a -cas");
         check("rutter watch -type key -key a cat -n", "rutter watch --type=key --key=a -- cat -n");
+    }
+
+    #[test]
+    fn help_names_flags_with_one_dash() {
+        let help = "      --stale  Say --stale\n  -h, --help   Print help\n  $ x --y";
+        let expected = "      -stale  Say --stale\n  -h, -help   Print help\n  $ x --y";
+        assert_eq!(one_dash(help), expected);
     }
 
     #[test]

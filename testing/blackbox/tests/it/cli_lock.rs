@@ -184,6 +184,24 @@ fn a_lost_lock_ends_the_program() -> Result<()> {
 }
 
 #[test]
+fn an_agent_that_is_gone_ends_the_program() -> Result<()> {
+    let (server, cli) = start()?;
+    let dir = tempfile::tempdir()?;
+    let (held, told) = (dir.path().join("held"), dir.path().join("told"));
+    let program = format!(
+        "trap 'touch {}; exit 0' TERM; touch {}; while true; do sleep 0.05; done",
+        told.display(),
+        held.display()
+    );
+    let mut running = Running::start(&cli, &["lock", "-monitor-retry=1", "a", &program])?;
+    appears(&held)?;
+    server.kill()?;
+    appears(&told)?;
+    ensure!(running.end()? == 1, "the lock could not be given back");
+    Ok(())
+}
+
+#[test]
 fn a_program_that_does_not_heed_the_loss_is_killed() -> Result<()> {
     let (server, cli) = start()?;
     let dir = tempfile::tempdir()?;

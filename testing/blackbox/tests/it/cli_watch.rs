@@ -164,6 +164,28 @@ fn only_new_events_are_told() -> Result<()> {
 }
 
 #[test]
+fn what_an_agent_refuses_ends_the_watch() -> Result<()> {
+    let (server, cli) = start()?;
+    let missing = cli.run(&["watch", "-type=agent_service", "-service-id=none", "true"])?;
+    let begins = "Error querying Consul agent: Unexpected response code: 404 (";
+    ensure!(missing.code == 1 && missing.err.starts_with(begins), "{missing:?}");
+    server.stop()
+}
+
+#[test]
+fn a_watch_with_a_program_outlives_its_agent() -> Result<()> {
+    let (server, cli) = start()?;
+    let port = server.http.port().to_string();
+    let watching = Watching::start(&cli, &["-type=key", "-key=a"])?;
+    watching.ran(1)?;
+    server.kill()?;
+    let server = Launch::dev().args(&["-http-port", &port]).start()?;
+    cli.says(&["kv", "put", "a", "1"])?;
+    ensure!(watching.ran(2)?.1["Value"] == "MQ==", "what the new agent says");
+    server.stop()
+}
+
+#[test]
 fn a_program_that_fails_ends_the_watch() -> Result<()> {
     let (server, cli) = start()?;
     let words = ["watch", "-type=nodes", "-shell=false", "sh", "-c", "exit 4"];

@@ -253,9 +253,9 @@ impl Answer {
 }
 
 impl ClientError {
-    /// Whether the agent answered that it cannot just now.
-    pub fn is_of_the_server(&self) -> bool {
-        matches!(self, ClientError::Refused { code: 500.., .. })
+    /// Whether the same question may be answered later: nobody answered, or not just now.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, ClientError::Unreachable(_) | ClientError::Refused { code: 500.., .. })
     }
 }
 

@@ -275,7 +275,7 @@ impl Held<'_> {
                     index = seen;
                 }
                 Ok(None) => return,
-                Err(why) if left > 0 && why.is_of_the_server() => {
+                Err(why) if left > 0 && why.may_pass() => {
                     left -= 1;
                     index = 0;
                     tokio::time::sleep(RETRY).await;

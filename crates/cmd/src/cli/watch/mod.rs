@@ -6,11 +6,13 @@
 mod plan;
 
 use super::child::{self, Forwarded, Shutdown};
-use super::client::{self, Answer, Client, ClientError};
+use super::client::{self, Client, ClientError};
 use super::failure::Outcome;
 use super::flags::{ClientFlags, ServerFlags};
 use super::output;
+use bytes::Bytes;
 use clap::{ArgAction, Args};
+use http::{Method, StatusCode};
 use plan::{Plan, Position};
 use serde_json::Value;
 use std::process::Stdio;
@@ -96,20 +98,25 @@ impl Watch {
         let mut last: Option<Value> = None;
         let mut failures = 0;
         loop {
-            let asked = self.ask(client, &plan, &position).await;
-            let (next, shown) = match asked {
+            let (next, shown) = match ask(client, &plan, &position).await {
                 Ok(seen) => seen,
                 // A program that waits for changes outlives an agent that is started anew.
-                Err(_) if !self.program.is_empty() && last.is_some() => {
+                Err(why) if !self.program.is_empty() && why.may_pass() => {
                     failures += 1;
-                    tokio::time::sleep(retry(failures)).await;
-                    position.begin_anew();
+                    let pause = retry(failures);
+                    let (kind, seconds) = (&self.kind, pause.as_secs());
+                    output::complain(&format!(
+                        "Watch (type: {kind}) errored: {why}, retry in {seconds}s"
+                    ));
+                    tokio::time::sleep(pause).await;
+                    position = Position::default();
                     continue;
                 }
                 Err(why) => return Err(format!("Error querying Consul agent: {why}").into()),
             };
             failures = 0;
             let unchanged = position.is_at(&next) || last.as_ref() == Some(&shown);
+            let seen = next.name();
             position.move_to(next);
             if unchanged && last.is_some() {
                 continue;
@@ -117,35 +124,15 @@ impl Watch {
             if self.program.is_empty() {
                 return output::say_json(&shown, "    ");
             }
-            self.tell(&position, &shown).await?;
+            self.tell(&seen, &shown).await?;
             last = Some(shown);
         }
     }
 
-    async fn ask(
-        &self,
-        client: &Client,
-        plan: &Plan,
-        position: &Position,
-    ) -> Result<(Position, Value), ClientError> {
-        let query = position.ask(plan.query.clone());
-        let answer: Option<Answer> = client.find(&plan.door, &query).await?;
-        match answer {
-            Some(answer) => plan.read(&answer, position),
-            // What is not there is watched too: an index only comes with the refusal's headers.
-            None => {
-                let gone = client
-                    .send(http::Method::GET, &plan.door, &plan.query, bytes::Bytes::new())
-                    .await?;
-                Ok((Position::of(&gone), plan.nothing()))
-            }
-        }
-    }
-
-    async fn tell(&self, position: &Position, shown: &Value) -> Outcome {
+    async fn tell(&self, seen: &str, shown: &Value) -> Outcome {
         let mut forwarded = Forwarded::listen()?;
         let mut command = child::command(&self.program, self.shell)?;
-        command.env("CONSUL_INDEX", position.name());
+        command.env("CONSUL_INDEX", seen);
         command.stdin(Stdio::piped());
         let spawned = command.spawn();
         let mut child = spawned.map_err(|why| format!("Error starting handler: {why}"))?;
@@ -159,6 +146,20 @@ impl Watch {
         };
         let (_, ended) = tokio::join!(written, child::wait(&mut child, &mut forwarded));
         Ok(ended.map_err(|why| format!("Error executing handler: {why}"))?)
+    }
+}
+
+async fn ask(
+    client: &Client,
+    plan: &Plan,
+    position: &Position,
+) -> Result<(Position, Value), ClientError> {
+    let query = position.ask(plan.query.clone());
+    let answer = client.send(Method::GET, &plan.door, &query, Bytes::new()).await?;
+    match answer.status {
+        StatusCode::NOT_FOUND if plan.may_be_missing() => Ok((Position::of(&answer), Value::Null)),
+        status if status.is_success() => plan.read(&answer, position),
+        _ => Err(answer.refusal()),
     }
 }
 

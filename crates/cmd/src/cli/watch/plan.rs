@@ -5,6 +5,9 @@ use crate::cli::client::{Answer, ClientError, Query, path};
 use crate::cli::go_bool;
 use serde_json::Value;
 
+/// Where keys are asked for.
+const KEYS: &str = "/v1/kv/";
+
 /// What is asked.
 pub struct Plan {
     /// The path.
@@ -45,12 +48,12 @@ impl Plan {
             "" => return Err("Watch type must be specified".to_owned()),
             "key" => {
                 let key = wanted(&watch.key, "Must specify a single key to watch")?;
-                let door = path("/v1/kv/", key.trim_start_matches('/'));
+                let door = path(KEYS, key.trim_start_matches('/'));
                 Plan { door, query, shape: Shape::Single }
             }
             "keyprefix" => {
                 let prefix = wanted(&watch.prefix, "Must specify a single prefix to watch")?;
-                let door = path("/v1/kv/", prefix.trim_start_matches('/'));
+                let door = path(KEYS, prefix.trim_start_matches('/'));
                 plain(door, query.with("recurse", ""))
             }
             "services" => plain("/v1/catalog/services".to_owned(), filtered()),
@@ -101,9 +104,9 @@ impl Plan {
         Ok((next, shown))
     }
 
-    /// What is shown where there is nothing.
-    pub fn nothing(&self) -> Value {
-        Value::Null
+    /// Whether a missing row is an answer: keys are watched before they are there.
+    pub fn may_be_missing(&self) -> bool {
+        self.door.starts_with(KEYS)
     }
 }
 
@@ -131,11 +134,6 @@ impl Position {
     pub fn move_to(&mut self, next: Position) {
         let fell = next.index < self.index;
         *self = if fell && next.hash.is_empty() { Position::default() } else { next };
-    }
-
-    /// Asks without waiting next.
-    pub fn begin_anew(&mut self) {
-        *self = Position::default();
     }
 
     /// What a program is told.

@@ -4,7 +4,8 @@
 //! asks for the numbers, so that counting costs the writers nothing.
 
 use crate::machine::Published;
-use consensus::Consensus;
+use catalog::View;
+use consensus::{Consensus, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -78,27 +79,9 @@ impl fmt::Debug for Sizes {
 
 impl Collector for Sizes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let view = self.published.view.load();
-        let sizes = view.sizes();
-        let rows = [
-            ("checks", sizes.checks),
-            ("instances", sizes.instances),
-            ("kv", sizes.kv),
-            ("nodes", sizes.nodes),
-            ("services", sizes.services),
-            ("sessions", sizes.sessions),
-        ];
-        let mut family = encoder.encode_descriptor(
-            "catalog_rows",
-            "Rows of the catalog by table",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (table, count) in rows {
-            ConstGauge::new(count as u64).encode(family.encode_family(&[("table", table)])?)?;
-        }
+        let (view, status) = (self.published.view.load(), self.consensus.status());
+        encode_rows(&mut encoder, &view)?;
         let waiters = &self.published.waiters;
-        let status = self.consensus.status();
         let gauges = [
             ("log_index", "The index of the newest entry applied", view.index().0),
             ("leader", "1 while this server leads", u64::from(status.is_leader)),
@@ -121,47 +104,79 @@ impl Collector for Sizes {
             ),
         ];
         for (name, help, value) in gauges {
-            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(value).encode(gauge)?;
+            gauge(&mut encoder, name, help, None, value)?;
         }
-        let bytes = [
-            ("log_size", "What the log takes on the disk", status.log_bytes),
-            ("proposals_queued_size", "Proposals under way", status.queued_bytes as u64),
-        ];
-        for (name, help, value) in bytes {
-            let unit = Some(&Unit::Bytes);
-            let gauge = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-            ConstGauge::new(value).encode(gauge)?;
-        }
-        let woken = "Signals given to waiters because a key of theirs was touched";
-        let counts = [
-            ("waiters_signalled", woken, waiters.woken()),
-            ("log_appends", "Appends of entries to the log that were synced", status.appends.0),
-            ("log_syncs", "Syncs of the log; one serves many appends", status.log_syncs),
-            ("snapshots", "Snapshots taken", status.snapshots.0),
-            (
-                "proposals_refused",
-                "Proposals refused because too many were under way",
-                status.refused as u64,
-            ),
-        ];
-        for (name, help, value) in counts {
-            let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            ConstCounter::new(value).encode(counter)?;
-        }
-        let times = [
-            (
-                "log_append",
-                "Time from an append until it is synced, of all of them",
-                status.appends.1,
-            ),
-            ("snapshot", "Time that taking snapshots took", status.snapshots.1),
-        ];
-        for (name, help, time) in times {
-            let unit = Some(&Unit::Seconds);
-            let counter = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
-            ConstCounter::new(time.as_secs_f64()).encode(counter)?;
-        }
-        Ok(())
+        let bytes = Some(&Unit::Bytes);
+        gauge(&mut encoder, "log_size", "What the log takes on the disk", bytes, status.log_bytes)?;
+        let queued = status.queued_bytes as u64;
+        gauge(&mut encoder, "proposals_queued_size", "Proposals under way", bytes, queued)?;
+        let signals = "Signals given to waiters because a key of theirs was touched";
+        counter(&mut encoder, "waiters_signalled", signals, None, waiters.woken())?;
+        encode_log(&mut encoder, &status)
     }
+}
+
+fn encode_rows(encoder: &mut DescriptorEncoder<'_>, view: &View) -> Result<(), fmt::Error> {
+    let sizes = view.sizes();
+    let rows = [
+        ("checks", sizes.checks),
+        ("instances", sizes.instances),
+        ("kv", sizes.kv),
+        ("nodes", sizes.nodes),
+        ("services", sizes.services),
+        ("sessions", sizes.sessions),
+    ];
+    let help = "Rows of the catalog by table";
+    let mut family = encoder.encode_descriptor("catalog_rows", help, None, MetricType::Gauge)?;
+    for (table, count) in rows {
+        ConstGauge::new(count as u64).encode(family.encode_family(&[("table", table)])?)?;
+    }
+    Ok(())
+}
+
+/// What the log counted since the start.
+fn encode_log(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> Result<(), fmt::Error> {
+    let counts = [
+        ("log_appends", "Appends of entries to the log that were synced", status.appends.0),
+        ("log_syncs", "Syncs of the log; one serves many appends", status.log_syncs),
+        ("snapshots", "Snapshots taken", status.snapshots.0),
+        (
+            "proposals_refused",
+            "Proposals refused because too many were under way",
+            status.refused as u64,
+        ),
+    ];
+    for (name, help, value) in counts {
+        counter(encoder, name, help, None, value)?;
+    }
+    let seconds = Some(&Unit::Seconds);
+    let help = "Time from an append until it is synced, of all of them";
+    counter(encoder, "log_append", help, seconds, status.appends.1.as_secs_f64())?;
+    let help = "Time that taking snapshots took";
+    counter(encoder, "snapshot", help, seconds, status.snapshots.1.as_secs_f64())
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: u64,
+) -> Result<(), fmt::Error> {
+    let gauge = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+    ConstGauge::new(value).encode(gauge)
+}
+
+fn counter<N>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: N,
+) -> Result<(), fmt::Error>
+where
+    ConstCounter<N>: EncodeMetric,
+{
+    let counter = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+    ConstCounter::new(value).encode(counter)
 }

@@ -4,6 +4,7 @@ use crate::{Cause, Failure};
 use model::{CheckId, InstanceId, NodeId, NodeName, Owner, SessionId, Text};
 
 /// How many bytes of each of a client's texts a refusal carries; it is remembered with the request.
+/// Part of the format: outcomes are replicated.
 pub const REFUSAL_TEXT: usize = 256;
 
 /// Why the state machine refused an entry; nothing changed.

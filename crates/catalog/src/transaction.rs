@@ -7,10 +7,11 @@
 //!
 //! Source: Consul, "Transaction HTTP API"; story 13.
 
-use crate::entry::{Command, KvCondition, Outcome, Reply};
+mod weight;
+
+use crate::entry::{Command, KvCondition, Reply};
 use crate::keys::{KvRowKey, NodeKey};
 use crate::state::{State, TableIndexes, Tx};
-use crate::tables::history::{check_bytes, instance_bytes, node_bytes};
 use crate::tables::kv::no_value;
 use crate::{Interest, Refusal};
 use model::{
@@ -18,10 +19,8 @@ use model::{
     SessionId, Tenant,
 };
 use std::sync::Arc;
-
-/// How many bytes one transaction shows at most; an estimate. Several operations may each show a
-/// whole tree, and all of it stands in memory at once.
-pub const MOST_SHOWN: u64 = 64 << 20;
+pub use weight::MOST_SHOWN;
+use weight::PIECE_BYTES_V1;
 
 /// One operation of a transaction. What is not there is not asked, done or shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -157,15 +156,6 @@ impl AnyRow {
             row => row,
         }
     }
-
-    fn weight(&self) -> u64 {
-        match self {
-            AnyRow::Node(row) => node_bytes(row),
-            AnyRow::Instance(row) => instance_bytes(row),
-            AnyRow::Check(row) => check_bytes(row),
-            AnyRow::Kv(key, row) => (key.as_bytes().len() + row.value.len()) as u64,
-        }
-    }
 }
 
 impl RowName {
@@ -248,7 +238,7 @@ impl State {
         selection: &Selection,
         left: &mut u64,
     ) -> Result<Vec<AnyRow>, Cause> {
-        let mut take = |row: AnyRow| match left.checked_sub(PIECE_BYTES + row.weight()) {
+        let mut take = |row: AnyRow| match left.checked_sub(PIECE_BYTES_V1 + row.weight_v1()) {
             Some(rest) => {
                 *left = rest;
                 Ok(row)
@@ -381,40 +371,6 @@ impl Tx<'_> {
             self.state.restore(row);
         }
         self.state.tables = tables;
-    }
-}
-
-/// What a row or a failure costs besides its texts; an estimate, the same on every server.
-const PIECE_BYTES: u64 = 96;
-
-impl Outcome {
-    /// How much a transaction's outcome takes in memory; 0 for any other, all of which are small.
-    pub(crate) fn weight(&self) -> u64 {
-        match self {
-            Outcome::Done(replies) => replies.iter().map(Reply::weight).sum(),
-            Outcome::Refused(refusal) => refusal.weight(),
-        }
-    }
-}
-
-impl Reply {
-    fn weight(&self) -> u64 {
-        match self {
-            Reply::Shown(shown) => shown.iter().map(|shown| PIECE_BYTES + shown.row.weight()).sum(),
-            Reply::Done | Reply::ConditionFailed => 0,
-        }
-    }
-}
-
-impl Refusal {
-    fn weight(&self) -> u64 {
-        let Refusal::Failed(failures) = self else { return 0 };
-        let weight = |failure: &Failure| match &failure.cause {
-            // At most four texts of so many bytes.
-            Cause::Refused(refusal) => 4 * crate::REFUSAL_TEXT as u64 + refusal.weight(),
-            _ => 0,
-        };
-        failures.iter().map(|failure| PIECE_BYTES + weight(failure)).sum()
     }
 }
 

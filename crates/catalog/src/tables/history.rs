@@ -86,7 +86,8 @@ fn past_row(before: Before) -> PastRow {
     PastRow::Kv(key, past)
 }
 
-/// What an entry or a row costs besides its texts; an estimate, the same on every server.
+/// What an entry or a row costs besides its texts; an estimate, the same on every server of one
+/// version. It decides how far history reaches, never what is applied.
 const ENTRY_BYTES: u64 = 160;
 const ROW_BYTES: u64 = 96;
 
@@ -106,20 +107,20 @@ fn estimate(row: &PastRow) -> u64 {
 }
 
 /// What a node's row takes, about.
-pub(crate) fn node_bytes(node: &Node) -> u64 {
+fn node_bytes(node: &Node) -> u64 {
     let meta = node.meta.iter().flatten().map(|(k, v)| k.len() + v.len());
     256 + meta.sum::<usize>() as u64
 }
 
 /// What an instance's row takes, about.
-pub(crate) fn instance_bytes(instance: &Instance) -> u64 {
+fn instance_bytes(instance: &Instance) -> u64 {
     let meta = instance.meta.iter().flatten().map(|(k, v)| k.len() + v.len());
     let opaque = instance.proxy.iter().chain(&instance.connect).map(|o| o.0.len());
     448 + meta.chain(opaque).chain(instance.tags.iter().map(|t| t.len())).sum::<usize>() as u64
 }
 
 /// What a check's row takes, about.
-pub(crate) fn check_bytes(check: &Check) -> u64 {
+fn check_bytes(check: &Check) -> u64 {
     let body = check.definition.as_ref().map_or(0, |d| d.http.len() + d.body.len() + 512);
     448 + (check.output.len() + check.notes.len() + body) as u64
 }

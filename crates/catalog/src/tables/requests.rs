@@ -2,7 +2,8 @@
 //!
 //! Bounded by log time and by count; the oldest goes first. What transactions showed is bounded in
 //! bytes too ([`RESULTS_KEPT`]): a repetition of one whose results went is told that it is too late
-//! to know, and is not applied again.
+//! to know, and is not applied again. The bounds decide which entries are applied, so they are part of
+//! the format: changing one is a change of the format.
 //!
 //! How far it forgot is kept: a repetition carries the bytes of the first try and so its stamp, and
 //! one whose stamp lies there is refused ([`Refusal::TooLateToKnow`]) instead of applied a second time.
@@ -54,7 +55,7 @@ impl Requests {
 
     /// Remembers an outcome; the oldest goes where there are too many.
     pub fn remember(&mut self, request: RequestKey, time: Timestamp, outcome: Outcome) {
-        let weight = outcome.weight();
+        let weight = outcome.weight_v1();
         let outcome = if weight > RESULTS_KEPT { TOO_LATE } else { outcome };
         self.outcomes.insert(request, (time, outcome));
         self.order.insert((time, request), ());

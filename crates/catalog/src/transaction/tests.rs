@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::entry::KvCondition::{Acquire, Always, Release, Unchanged};
+use crate::entry::Outcome;
 use crate::tables::rig::{
     HELD, Rig, delete_kv, kv_key, put_check, put_instance, put_kv, put_node, session_id,
 };

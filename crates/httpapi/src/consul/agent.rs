@@ -6,6 +6,7 @@ use super::checks::{Definition, Given};
 use super::error::Problem;
 use super::filter::{self, CheckRow, InstanceRow};
 use super::json::{Place, members};
+use super::mesh::destination;
 use super::services::agent_service;
 use super::shapes::{AgentService, CheckShape};
 use super::sidecar;
@@ -28,6 +29,10 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
     for registration in registrations.iter().flatten() {
         let name = registration.instance.service.as_str();
         Problem::unless(authorizer.service_write(name), "service:write", name)?;
+        // Whoever stands before a service is found in its place.
+        if let Some(to) = destination(&registration.instance) {
+            Problem::unless(authorizer.service_write(&to), "service:write", &to)?;
+        }
     }
     let existing = match call.query.first("replace-existing-checks") {
         Some("" | "true") => ExistingChecks::Replace,

@@ -5,11 +5,13 @@
 use super::blocking::{Body, Found, Scene};
 use super::error::{Problem, Stop};
 use super::filter::{self, InstanceOnNode, InstanceRow};
+use super::mesh::{Fronts, fronts};
 use super::params;
 use super::shapes::{NodeService, NodeShape, ServiceNode};
 use crate::answer::{Answer, json};
 use crate::call::Call;
 use catalog::{NodeKey, Offer, ServiceKey, Watch};
+use lang::filter::Filter;
 use model::{Folded, Index, Instance, Node, NodeId, NodeName, Row, ServiceName, Text, TextMap};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,9 +161,16 @@ pub fn may_see(scene: &Scene, offer: &Offer<'_>) -> bool {
 pub fn service(scene: &Scene) -> Result<Found, Stop> {
     let name = scene.name("service name")?;
     let filter = filter::of(scene.call, &filter::INSTANCE_ON_NODE)?;
-    let wanted = Wanted::of(scene);
     let key = ServiceKey::new(scene.tenant(), &ServiceName::new(name));
     let offers = scene.view.service(&key)?;
+    let index = scene.view.service_mark(&key)?.instances;
+    Ok(instances(scene, filter, Fronts { offers, watches: vec![Watch::Service(key)], index }))
+}
+
+/// Those of the instances that are asked for and may be seen.
+fn instances(scene: &Scene, filter: Option<&Filter>, found: Fronts) -> Found {
+    let Fronts { offers, watches, index } = found;
+    let wanted = Wanted::of(scene);
     let asked: Vec<_> = offers.into_iter().filter(|offer| wanted.matches(offer)).collect();
     let seen: Vec<_> = asked.iter().filter(|offer| may_see(scene, offer)).collect();
     let row = |offer: &Offer| {
@@ -177,22 +186,17 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
             datacenter: datacenter(scene),
         })
         .collect();
-    Ok(Found {
-        filtered: seen.len() < asked.len(),
-        body: Body::Json(json(&rows)),
-        index: scene.view.service_mark(&key)?.instances,
-        watches: vec![Watch::Service(key)],
-    })
+    Found { filtered: seen.len() < asked.len(), body: Body::Json(json(&rows)), index, watches }
 }
 
-/// `GET connect/:service`: nothing here is in a mesh.
+/// `GET connect/:service`: who answers for it in a mesh.
 pub fn connect(scene: &Scene) -> Result<Found, Stop> {
     let key = ServiceKey::new(scene.tenant(), &ServiceName::new(scene.name("service name")?));
-    filter::of(scene.call, &filter::INSTANCE_ON_NODE)?;
-    Ok(nothing(scene.view.service_mark(&key)?.instances, vec![Watch::Service(key)]))
+    let filter = filter::of(scene.call, &filter::INSTANCE_ON_NODE)?;
+    Ok(instances(scene, filter, fronts(scene, &key, |mark| mark.instances)?))
 }
 
-/// `GET gateway-services/:gateway`: nor are there gateways.
+/// `GET gateway-services/:gateway`: nobody said which services stand behind a gateway.
 pub fn gateway_services(scene: &Scene) -> Result<Found, Stop> {
     scene.name("gateway name")?;
     Ok(nothing(Index(1), Vec::new()))

@@ -6,10 +6,12 @@ use super::blocking::{Body, Found, Scene};
 use super::catalog::{Wanted, datacenter, matching_nodes, may_see, nothing};
 use super::error::{Problem, Stop};
 use super::filter::{self, CheckRow, ChecksOf, InstanceRow, InstanceWithChecks};
+use super::mesh::{Fronts, fronts};
 use super::params;
 use super::shapes::{CheckServiceNode, CheckShape, NodeService, NodeShape};
 use crate::answer::json;
 use catalog::{Health, NodeKey, Offer, ServiceKey, Watch};
+use lang::filter::Filter;
 use model::{Check, Index, NodeName, Row, ServiceName};
 use std::sync::Arc;
 
@@ -22,14 +24,20 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
     let passing = params::passing(&scene.call.query)?;
     let key = service_key(scene)?;
     let filter = filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;
-    let wanted = Wanted::of(scene);
     if scene.call.query.given("peer").is_some() {
         return Ok(nothing(Index(1), Vec::new()));
     }
-    let tenant = scene.tenant();
-    let asked: Vec<_> = scene
-        .view
-        .service(&key)?
+    let offers = scene.view.service(&key)?;
+    let index = scene.view.service_mark(&key)?.health;
+    let found = Fronts { offers, watches: vec![Watch::Service(key)], index };
+    Ok(instances(scene, filter, passing, found))
+}
+
+/// Those of the instances that are asked for and may be seen, with their checks.
+fn instances(scene: &Scene, filter: Option<&Filter>, passing: bool, found: Fronts) -> Found {
+    let Fronts { offers, watches, index } = found;
+    let (wanted, tenant) = (Wanted::of(scene), scene.tenant());
+    let asked: Vec<_> = offers
         .into_iter()
         .filter(|offer| wanted.matches(offer))
         .filter(|offer| !passing || scene.view.health(tenant, offer.instance) == Health::Passing)
@@ -54,22 +62,18 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
                 .collect(),
         })
         .collect();
-    Ok(Found {
-        filtered: seen.len() < asked.len(),
-        body: Body::Json(json(&rows)),
-        index: scene.view.service_mark(&key)?.health,
-        watches: vec![Watch::Service(key)],
-    })
+    Found { filtered: seen.len() < asked.len(), body: Body::Json(json(&rows)), index, watches }
 }
 
-/// `GET connect/:service`: nothing here is in a mesh.
+/// `GET connect/:service`: who answers for it in a mesh.
 pub fn connect(scene: &Scene) -> Result<Found, Stop> {
+    let passing = params::passing(&scene.call.query)?;
     let key = service_key(scene)?;
-    filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;
-    Ok(nothing(scene.view.service_mark(&key)?.health, vec![Watch::Service(key)]))
+    let filter = filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;
+    Ok(instances(scene, filter, passing, fronts(scene, &key, |mark| mark.health)?))
 }
 
-/// `GET ingress/:service`: nor are there gateways.
+/// `GET ingress/:service`: nobody said which services stand behind a gateway.
 pub fn ingress(scene: &Scene) -> Result<Found, Stop> {
     service_key(scene)?;
     filter::of(scene.call, &filter::INSTANCE_WITH_CHECKS)?;

@@ -18,6 +18,7 @@ pub mod kv;
 pub mod local_health;
 pub mod maintenance;
 pub mod members;
+mod mesh;
 pub mod metrics;
 pub mod operations;
 pub mod operator;

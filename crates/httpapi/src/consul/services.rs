@@ -1,7 +1,9 @@
 //! Service definitions as clients give them, to an agent or to the catalog.
 
+pub mod validation;
+
 use super::checks::{Definition, Given};
-use super::error::{Problem, several};
+use super::error::Problem;
 use super::json::{Place, each_member, members};
 use super::proxy;
 use lang::json::Json;
@@ -12,6 +14,7 @@ use model::{
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use validation::{complaint, is_any, validate, validate_weights};
 
 /// The members that a service has at both doors; says whether it knows the key.
 fn member(
@@ -69,6 +72,9 @@ pub fn catalog_service(place: &Place, json: &Json) -> Result<Option<Instance>, P
         return Ok(None);
     };
     let (mut instance, _) = node_service(&place.inside("Service", "NodeService"), given, &[])?;
+    if let Some(complaint) = complaint(&instance, None) {
+        return Err(Problem::Invalid(complaint));
+    }
     if instance.service.is_empty() {
         return match instance.id.is_empty() {
             true => Ok(None),
@@ -208,103 +214,6 @@ fn sidecar_of(connect: &Json) -> Result<Option<ServiceDefinition>, Problem> {
     }
 }
 
-/// What an agent refuses, in the order in which it looks.
-pub fn validate(given: &ServiceDefinition) -> Result<(), Problem> {
-    let instance = &given.instance;
-    if instance.service.is_empty() {
-        return Err(Problem::bad("Missing service name"));
-    }
-    if is_any(&instance.address) {
-        return Err(Problem::bad("Invalid service address"));
-    }
-    if given.weighed {
-        validate_weights(instance.weights)?;
-    }
-    for (key, value) in instance.meta.iter().flatten() {
-        if let Some(why) = meta_complaint(key, value) {
-            return Err(Problem::Bad(format!(
-                "Invalid Service Meta: Couldn't load metadata pair ('{key}', '{value}'): {why}"
-            )));
-        }
-    }
-    if instance.meta.as_ref().is_some_and(|meta| meta.len() > 64) {
-        return Err(Problem::bad(
-            "Invalid Service Meta: Node metadata cannot contain more than 64 key/value pairs",
-        ));
-    }
-    match complaints(given) {
-        none if none.is_empty() => Ok(()),
-        some => Err(Problem::Bad(format!("Validation failed: {}", several(&some)))),
-    }
-}
-
-/// Whether it speaks the mesh's protocol itself.
-pub fn is_native(instance: &Instance) -> bool {
-    instance.connect.as_ref().is_some_and(|connect| connect.0.contains("\"Native\":true"))
-}
-
-/// What contradicts itself in a service.
-fn complaints(given: &ServiceDefinition) -> Vec<String> {
-    let instance = &given.instance;
-    let sidecar = given.sidecar.as_deref();
-    let zone_alone = instance
-        .locality
-        .as_ref()
-        .is_some_and(|at| at.region.is_empty() && !at.availability_zone.is_empty());
-    let native = is_native(instance);
-    let reachable = instance.port != 0 || !instance.socket_path.is_empty();
-    let all = [
-        (
-            sidecar.is_some_and(|sidecar| !sidecar.instance.id.is_empty()),
-            "A SidecarService cannot specify an ID as this is managed by the agent",
-        ),
-        (
-            sidecar.is_some_and(|sidecar| sidecar.sidecar.is_some()),
-            "A SidecarService cannot have a nested SidecarService",
-        ),
-        (native && !reachable, "Port or SocketPath must be set for a Connect native service."),
-        (zone_alone, "zone cannot be set without region"),
-    ];
-    all.into_iter().filter(|(is, _)| *is).map(|(_, complaint)| complaint.to_owned()).collect()
-}
-
-/// Refuses weights that DNS cannot tell.
-pub fn validate_weights(weights: Weights) -> Result<(), Problem> {
-    let complaint = if weights.passing < 1 {
-        "Passing must be greater than 0"
-    } else if weights.warning < 0 {
-        "Warning must be greater or equal than 0"
-    } else if weights.passing > 65_535 || weights.warning > 65_535 {
-        "DNS Weight must be between 0 and 65535"
-    } else {
-        return Ok(());
-    };
-    Err(Problem::Bad(format!("Invalid Weights: {complaint}")))
-}
-
-fn meta_complaint(key: &str, value: &str) -> Option<&'static str> {
-    let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if key.is_empty() {
-        Some("Key cannot be blank")
-    } else if !key.chars().all(known) {
-        Some("Key contains invalid characters")
-    } else if key.len() > 128 {
-        Some("Key is too long (limit: 128 characters)")
-    } else if key.starts_with("consul-") {
-        Some("Key prefix 'consul-' is reserved for internal use")
-    } else if value.len() > 512 {
-        Some("Value is too long (limit: 512 characters)")
-    } else {
-        None
-    }
-}
-
-/// An address that stands for all addresses is none to connect to.
-pub fn is_any(address: &str) -> bool {
-    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    bare.unwrap_or(address).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified())
-}
-
 /// An agent adds its own address under the tags by which clients choose a family.
 fn fill_addresses(instance: &mut Instance) {
     let Ok(ip) = instance.address.parse::<IpAddr>() else { return };
@@ -426,56 +335,6 @@ mod tests {
     fn read(body: &str) -> Result<Registration, Problem> {
         let read = agent_service(&lang::json::parse(body.as_bytes()).unwrap());
         read.map(|(registration, _)| registration)
-    }
-
-    #[track_caller]
-    fn refused(body: &str, text: &str) {
-        match read(body) {
-            Err(Problem::Bad(said) | Problem::Decode(said)) => assert_eq!(said, text, "{body}"),
-            other => panic!("{body}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn an_agent_says_what_is_wrong_with_a_service() {
-        refused("{}", "Missing service name");
-        refused(r#"{"Name":"w","Address":"[::]"}"#, "Invalid service address");
-        refused(
-            r#"{"Name":"w","Weights":{"Passing":-1}}"#,
-            "Invalid Weights: Passing must be greater than 0",
-        );
-        refused(
-            r#"{"Name":"w","Weights":{"Passing":70000}}"#,
-            "Invalid Weights: DNS Weight must be between 0 and 65535",
-        );
-        refused(
-            r#"{"Name":"w","Meta":{"consul-x":"v"}}"#,
-            "Invalid Service Meta: Couldn't load metadata pair ('consul-x', 'v'): Key prefix \
-             'consul-' is reserved for internal use",
-        );
-        refused(
-            r#"{"Name":"w","Connect":{"Native":true}}"#,
-            "Validation failed: 1 error occurred:\n\t* Port or SocketPath must be set for a \
-             Connect native service.\n\n",
-        );
-        refused(
-            r#"{"Name":"w","Connect":{"SidecarService":{"ID":"x","Connect":{"sidecar_service":{}}}}}"#,
-            "Validation failed: 2 errors occurred:\n\t* A SidecarService cannot specify an ID as this \
-             is managed by the agent\n\t* A SidecarService cannot have a nested SidecarService\n\n",
-        );
-        refused(
-            r#"{"Name":"w","Check":{"TTL":"10s","Status":"odd"}}"#,
-            "Status for checks must 'passing', 'warning', 'critical'",
-        );
-        refused(
-            r#"{"Name":"w","Port":"80"}"#,
-            "json: cannot unmarshal string into Go struct field .Alias.Port of type int",
-        );
-        refused(
-            r#"{"Name":"w","Tags":"a"}"#,
-            "json: cannot unmarshal string into Go struct field .Alias.Tags of type []string",
-        );
-        refused(r#"{"Name":"w","Unknown":1}"#, "json: unknown field \"Unknown\"");
     }
 
     #[test]

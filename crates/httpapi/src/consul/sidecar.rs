@@ -6,8 +6,10 @@
 
 use super::checks::Definition;
 use super::error::Problem;
+use super::mesh::CONNECT_PROXY;
 use super::proxy::Block;
-use super::services::{ServiceDefinition, validate};
+use super::services::ServiceDefinition;
+use super::services::validation::{basics, complaint};
 use lang::json::Json;
 use model::{CheckDefinition, Instance, InstanceId, Nanos, Registration, ServiceName, Text};
 use seams::Registrar;
@@ -16,7 +18,6 @@ use std::ops::RangeInclusive;
 
 /// Where a sidecar listens that names no port.
 const PORTS: RangeInclusive<i64> = 21_000..=21_255;
-const KIND: &str = "connect-proxy";
 const DESTINATION: &str = "DestinationServiceID";
 
 fn id_of(parent: &InstanceId) -> InstanceId {
@@ -26,7 +27,7 @@ fn id_of(parent: &InstanceId) -> InstanceId {
 /// The sidecar that is registered with an instance and goes with it.
 pub fn registered(registrar: &dyn Registrar, parent: &InstanceId) -> Option<Instance> {
     let sidecar = registrar.instance(&id_of(parent))?;
-    let own = sidecar.kind == KIND
+    let own = sidecar.kind == CONNECT_PROXY
         && Block::of(sidecar.proxy.as_ref()).text(DESTINATION) == Some(parent.as_str());
     own.then_some(sidecar)
 }
@@ -38,7 +39,7 @@ pub fn complete(
     registered: &[Instance],
 ) -> Result<Registration, Problem> {
     inherit(&mut given.instance, parent);
-    validate(&given)?;
+    basics(&given)?;
     let sidecar = &mut given.instance;
     if sidecar.port < 1 {
         sidecar.port = free_port(&sidecar.id, registered).ok_or_else(|| {
@@ -59,6 +60,9 @@ pub fn complete(
         given.checks = usual_checks(parent, address, sidecar.port);
     }
     sidecar.proxy = Some(proxy.into_opaque());
+    if let Some(complaint) = complaint(sidecar, None) {
+        return Err(Problem::Bad(format!("Failed Validation: {complaint}")));
+    }
     if let Some(why) = given.checks.iter().find_map(Definition::complaint) {
         return Err(Problem::Bad(format!("Invalid check in sidecar_service: {why}")));
     }
@@ -72,7 +76,7 @@ fn inherit(sidecar: &mut Instance, parent: &Instance) {
         sidecar.service = ServiceName::new(Text::from(format!("{}-sidecar-proxy", parent.service)));
     }
     if sidecar.kind.is_empty() {
-        sidecar.kind = Text::new(KIND);
+        sidecar.kind = Text::new(CONNECT_PROXY);
     }
     if sidecar.tags.is_empty() {
         sidecar.tags = parent.tags.clone();

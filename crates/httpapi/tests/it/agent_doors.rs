@@ -294,7 +294,8 @@ async fn a_sidecar_comes_and_goes_with_its_service() {
     face.must("/v1/agent/service/deregister/side", "").await;
     assert_eq!(face.get("/v1/agent/services").await.body, "{}");
 
-    let own = r#"{"Name":"web-sidecar-proxy","Kind":"connect-proxy"}"#;
+    let own = r#"{"Name":"web-sidecar-proxy","Kind":"connect-proxy","Port":1,
+        "Proxy":{"DestinationServiceName":"web"}}"#;
     face.must("/v1/agent/service/register", own).await;
     face.must("/v1/agent/service/register", WEB).await;
     face.must("/v1/agent/service/deregister/web", "").await;

@@ -94,12 +94,15 @@ async fn a_registration_of_the_catalog_is_one_entry() {
 #[tokio::test]
 async fn what_a_mesh_would_need_is_echoed() {
     let face = start();
-    let body = r#"{"Node":"x","Address":"10.0.0.1","Service":{"Service":"p","Kind":"connect-proxy","Proxy":{"DestinationServiceName":"web"},"Connect":{"native":true}}}"#;
+    let body = r#"{"Node":"x","Address":"10.0.0.1","Service":{"Service":"p","Kind":"connect-proxy","Port":1,"Proxy":{"DestinationServiceName":"web"}}}"#;
     face.must("/v1/catalog/register", body).await;
+    let native = r#"{"Node":"x","Address":"10.0.0.1","Service":{"Service":"n","Port":1,"Connect":{"native":true}}}"#;
+    face.must("/v1/catalog/register", native).await;
     let reply = face.get("/v1/catalog/service/p").await;
     let proxy =
         r#""ServiceProxy":{"DestinationServiceName":"web","Expose":{},"MeshGateway":{},"Mode":""}"#;
     assert!(reply.body.contains(proxy), "{}", reply.body);
+    let reply = face.get("/v1/catalog/service/n").await;
     assert!(reply.body.contains(r#""ServiceConnect":{"Native":true}"#), "{}", reply.body);
 }
 

@@ -6,6 +6,7 @@ mod cached;
 mod doors;
 mod filters;
 mod held;
+mod mesh;
 mod others;
 mod requests;
 mod rights;

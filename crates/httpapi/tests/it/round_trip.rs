@@ -30,7 +30,9 @@ fn addresses() -> impl Strategy<Value = Value> {
 }
 
 fn locality() -> impl Strategy<Value = Value> {
-    (text(), text()).prop_map(|(region, zone)| json!({"Region": region, "Zone": zone}))
+    // A zone without a region is refused of a service.
+    let region = text().prop_map(|region| format!("r{region}"));
+    (region, text()).prop_map(|(region, zone)| json!({"Region": region, "Zone": zone}))
 }
 
 fn object(members: Vec<(&'static str, Option<Value>)>) -> Value {

@@ -5,15 +5,16 @@
 
 use super::ops::{Kv, Op, Subject};
 use crate::consul::error::{Problem, refusal_text};
+use crate::consul::mesh::destination;
 use crate::consul::register::node_id;
-use crate::consul::services::is_any;
+use crate::consul::services::validation::{complaint, is_any};
 use crate::consul::shapes::shown;
 use catalog::{
     Authorizer, Cause, Command, Condition, Expectation, KvCondition, KvWrite, MOST_SHOWN, NodeKey,
     Operation, Refusal, RowName, Selection, View,
 };
 use lang::quote;
-use model::{Check, Index, Instance, InstanceId, KvKey, Node, SessionId};
+use model::{Check, Index, Instance, InstanceId, KvKey, Node, NodeName, SessionId};
 
 /// Refuses an operation that cannot be tried: the text says why. Fills in what may be left out.
 pub fn prepare(op: &mut Op, before: &[Op], view: &View, auth: &Authorizer) -> Result<(), String> {
@@ -70,15 +71,17 @@ fn prepare_node(
     view: &View,
     auth: &Authorizer,
 ) -> Result<(), String> {
+    if verb == "get" {
+        // One that cannot be read fails with whatever else does.
+        node.id = node_id(id).ok();
+        return Ok(());
+    }
     let name = node.name.as_str();
-    if verb != "get" && name.is_empty() {
+    if name.is_empty() {
         return Err("Must provide node".to_owned());
     }
     if !id.is_empty() {
         node.id = Some(node_id(id).map_err(|why| format!("Bad node ID: {why}"))?);
-    }
-    if verb == "get" {
-        return Ok(());
     }
     // Whoever renames a node takes it from its old name.
     let held = node.id.and_then(|id| view.node_by_id(auth.tenant(), id).ok().flatten());
@@ -98,6 +101,9 @@ fn prepare_service(
     if verb == "get" {
         return Ok(());
     }
+    if let Some(complaint) = complaint(instance, None) {
+        return Err(complaint);
+    }
     let writes = matches!(verb, "set" | "cas");
     if instance.service.is_empty() && (writes || !instance.id.is_empty()) {
         return Err(NAMELESS.to_owned());
@@ -114,7 +120,11 @@ fn prepare_service(
         allowed(auth.service_write(name), "service:write", name)?;
     }
     let name = instance.service.as_str();
-    allowed(auth.service_write(name), "service:write", name)
+    allowed(auth.service_write(name), "service:write", name)?;
+    match destination(instance) {
+        Some(to) => allowed(auth.service_write(&to), "service:write", &to),
+        None => Ok(()),
+    }
 }
 
 fn prepare_check(
@@ -165,9 +175,11 @@ pub fn operation(op: &Op) -> Operation {
     let verb = op.verb.as_str();
     match &op.subject {
         Subject::Kv(kv) => on_key(verb, kv, index),
-        Subject::Node { node, .. } => {
+        Subject::Node { id, node } => {
             let name = match node.id {
                 Some(id) if verb == "get" => RowName::NodeId(id),
+                // No node is named by it, and none has no name.
+                None if verb == "get" && !id.is_empty() => RowName::Node(NodeName::default()),
                 _ => RowName::Node(node.name.clone()),
             };
             let put = || Command::PutNode(node.clone());
@@ -266,6 +278,10 @@ pub fn what(op: &Op, cause: &Cause) -> String {
     let verb = op.verb.as_str();
     match &op.subject {
         Subject::Kv(kv) => what_of_key(verb, kv, op.index, cause),
+        Subject::Node { id, .. } if verb == "get" && unreadable(id).is_some() => {
+            let why = unreadable(id).unwrap_or_default();
+            format!("node lookup by ID failed: index error: {why}")
+        }
         Subject::Node { node, .. } => {
             what_of_row(verb, &format!("node {}", quote(node.name.as_str())), cause)
         }
@@ -287,6 +303,23 @@ pub fn what(op: &Op, cause: &Cause) -> String {
             let (id, node) = (quote(check.id.as_str()), quote(check.node.as_str()));
             what_of_row(verb, &format!("check {id} on node {node}"), cause)
         }
+    }
+}
+
+/// Why Consul cannot read an id of a node that is looked for.
+fn unreadable(id: &str) -> Option<String> {
+    let digits = id.replace('-', "");
+    let (length, hyphens) = (id.len(), id.len() - digits.len());
+    if length > 36 {
+        Some(format!("Invalid UUID length. UUID have 36 characters; got {length}"))
+    } else if hyphens > 4 {
+        Some(format!("UUID should have maximum of 4 \"-\"; got {hyphens}"))
+    } else if !digits.len().is_multiple_of(2) {
+        Some("UUID (without hyphens) must be even length".to_owned())
+    } else {
+        let odd = digits.chars().find(|digit| !digit.is_ascii_hexdigit())?;
+        let point = u32::from(odd);
+        Some(format!("invalid UUID: encoding/hex: invalid byte: U+{point:04X} '{odd}'"))
     }
 }
 

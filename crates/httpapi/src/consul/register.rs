@@ -6,6 +6,7 @@
 use super::checks::{Given, kind, run_member};
 use super::error::Problem;
 use super::json::{Place, each_member, members};
+use super::mesh::destination;
 use super::services::{catalog_service, locality};
 use crate::answer::Answer;
 use crate::call::Call;
@@ -30,13 +31,11 @@ struct Registration {
 }
 
 /// A check as it was given.
-pub(super) struct GivenCheck {
+struct GivenCheck {
     /// The node it names; empty for that of the registration.
-    pub node: Text,
+    node: Text,
     /// The check, without its node.
-    pub check: Check,
-    /// The index at which it is said to have been changed.
-    pub modified: u64,
+    check: Check,
 }
 
 /// `PUT register`.
@@ -55,8 +54,6 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
     call.write(&doors, &authorizer, commands(given), "").await?;
     Ok(Answer::json(&true))
 }
-
-const CHECK: &str = "structs.HealthCheck";
 
 fn read(json: &Json) -> Result<Registration, Problem> {
     let place = Place::root("RegisterRequest");
@@ -83,7 +80,7 @@ fn read(json: &Json) -> Result<Registration, Problem> {
             "check" => {
                 if *value != Json::Null {
                     let inside = place.inside("Check", "HealthCheck");
-                    given.checks.push(check(value, CHECK, &inside)?);
+                    given.checks.push(check(value, &inside)?);
                 }
             }
             "checks" => {
@@ -91,7 +88,7 @@ fn read(json: &Json) -> Result<Registration, Problem> {
                 for item in
                     place.items("Checks", value, "structs.HealthChecks")?.unwrap_or_default()
                 {
-                    given.checks.push(check(item, CHECK, &inside)?);
+                    given.checks.push(check(item, &inside)?);
                 }
             }
             "skipnodeupdate" => place.truth("SkipNodeUpdate", value, &mut given.skip_node)?,
@@ -103,12 +100,12 @@ fn read(json: &Json) -> Result<Registration, Problem> {
     Ok(given)
 }
 
-/// Reads a check of the catalog, which Go calls `whole`.
-pub(super) fn check(json: &Json, whole: &str, place: &Place) -> Result<GivenCheck, Problem> {
-    let (mut node, mut modified) = (Text::default(), 0);
+/// Reads a check of the catalog.
+fn check(json: &Json, place: &Place) -> Result<GivenCheck, Problem> {
+    let mut node = Text::default();
     let mut check = Check::default();
     let (mut id, mut instance, mut status) = (Text::default(), Text::default(), Text::default());
-    members(json, whole, true, &mut |key, value| {
+    members(json, "structs.HealthCheck", true, &mut |key, value| {
         match key {
             "node" => place.text("Node", value, &mut node)?,
             "checkid" => place.text("CheckID", value, &mut id)?,
@@ -124,7 +121,7 @@ pub(super) fn check(json: &Json, whole: &str, place: &Place) -> Result<GivenChec
             "definition" => check.definition = definition(place, value)?,
             // Filled in from the service.
             "servicename" | "servicetags" | "peername" | "createindex" => {}
-            "modifyindex" => place.unsigned("ModifyIndex", value, &mut modified)?,
+            "modifyindex" => place.unsigned("ModifyIndex", value, &mut 0)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -132,12 +129,10 @@ pub(super) fn check(json: &Json, whole: &str, place: &Place) -> Result<GivenChec
     check.id = CheckId::new(if id.is_empty() { check.name.clone() } else { id });
     check.instance = InstanceId::new(instance);
     check.status = Status::parse(if status.is_empty() { "critical" } else { &status });
-    if let Some(run) = &check.definition
-        && !kind(run).is_empty()
-    {
+    if let Some(run) = check.definition.as_deref().filter(|_| check.kind.is_empty()) {
         check.kind = Text::new(kind(run));
     }
-    Ok(GivenCheck { node, check, modified })
+    Ok(GivenCheck { node, check })
 }
 
 /// How a check of the catalog is run; what is not known in it is not refused, as in Consul.
@@ -168,7 +163,7 @@ fn validate(given: &mut Registration) -> Result<(), Problem> {
         return Err(complaint);
     }
     let node = &given.node.name;
-    for GivenCheck { node: named, check, .. } in &mut given.checks {
+    for GivenCheck { node: named, check } in &mut given.checks {
         if !named.is_empty() && NodeName::new(named.clone()).fold() != node.fold() {
             return Err(Problem::Invalid(format!(
                 "Node '{named}' for check '{}' doesn't match register request node '{node}'",
@@ -204,7 +199,11 @@ fn allow(authorizer: &Authorizer, given: &Registration) -> Result<(), Problem> {
         None => Ok(()),
         Some(service) => {
             let name = service.service.as_str();
-            Problem::unless(authorizer.service_write(name), "service:write", name)
+            Problem::unless(authorizer.service_write(name), "service:write", name)?;
+            match destination(service) {
+                Some(to) => Problem::unless(authorizer.service_write(&to), "service:write", &to),
+                None => Ok(()),
+            }
         }
     }
 }

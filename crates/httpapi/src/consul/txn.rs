@@ -5,6 +5,7 @@
 //!
 //! Source: Consul, "Transaction HTTP API"; story 13.
 
+mod check;
 mod ops;
 mod plan;
 

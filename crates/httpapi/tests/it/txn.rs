@@ -51,7 +51,9 @@ const OTHER: &str = "aaaaaaaa-0000-0000-0000-000000000002";
 
 /// Sets a node, a service and a check.
 async fn set(face: &Face) -> Vec<Value> {
-    let x = json!({"ID": ID, "Node": "x", "Address": "10.0.0.1", "Meta": {"k": "v"}});
+    let meta = json!({"k": "v"});
+    let x =
+        json!({"ID": ID, "Node": "x", "Address": "10.0.0.1", "Datacenter": "far", "Meta": meta});
     let web = json!({
         "ID": "w", "Service": "web", "Tags": ["a"], "Port": 80,
         "Weights": {"Passing": 3, "Warning": 2}
@@ -77,7 +79,7 @@ async fn nodes_services_and_checks_are_set_and_got() {
     );
     assert_eq!(made[1]["Service"]["Weights"], json!({"Passing": 3, "Warning": 2}));
     assert_eq!(made[1]["Service"]["Tags"], json!(["a"]));
-    assert_eq!(made[2]["Check"]["Type"], "http");
+    assert_eq!(made[2]["Check"]["Type"], "", "nobody gave one");
     assert_eq!(made[2]["Check"]["ServiceTags"], json!(["a"]));
     assert_eq!(made[2]["Check"]["Definition"], json!({"HTTP": "http://x", "Interval": "10s"}));
     let get = json!([
@@ -242,6 +244,47 @@ async fn what_is_not_there_or_in_the_way_is_told() {
     let renamed = done(&face, json!([node("set", json!({"ID": ID, "Node": "new"}))])).await;
     assert_eq!(renamed[0]["Node"]["Node"], "new");
     assert_eq!(face.get("/v1/catalog/node/old").await.body, "null");
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_read_fails_with_whatever_else_does() {
+    let face = start();
+    let ids = ["odd", "xx", "1-2-3-4-5-6", "aaaaaaaa-0000-0000-0000-0000000000011", "aaaa"];
+    let get = |id: &str| node("get", json!({"Node": "n1", "ID": id}));
+    let mut ops: Vec<Value> = ids.iter().map(|id| get(id)).collect();
+    ops.push(kv("get", "none"));
+    let why = "node lookup by ID failed: index error:";
+    assert_eq!(
+        failed(&face, Value::Array(ops)).await,
+        [
+            format!("0: {why} UUID (without hyphens) must be even length"),
+            format!("1: {why} invalid UUID: encoding/hex: invalid byte: U+0078 'x'"),
+            format!("2: {why} UUID should have maximum of 4 \"-\"; got 5"),
+            format!("3: {why} Invalid UUID length. UUID have 36 characters; got 37"),
+            r#"4: node "n1" doesn't exist"#.to_owned(),
+            r#"5: key "none" doesn't exist"#.to_owned(),
+        ]
+    );
+}
+
+/// Consul drops some of these in a transaction.
+#[tokio::test]
+async fn what_was_given_of_a_service_is_kept_whole() {
+    let face = start();
+    let given = json!({
+        "Service": "web", "SocketPath": "/run/web.sock", "Connect": {"Native": true},
+        "Locality": {"Region": "r", "Zone": "z"}, "TaggedAddresses": {"lan": {"Address": "h"}},
+        "Proxy": {"Config": {"a": 1}}
+    });
+    let udp = json!({"Node": "n1", "CheckID": "u", "Definition": {"UDP": "h:1", "Interval": "1s"}});
+    let made = done(&face, json!([service("set", "n1", given), check("set", udp)])).await;
+    let web = &made[0]["Service"];
+    assert_eq!(web["SocketPath"], "/run/web.sock");
+    assert_eq!(web["Connect"], json!({"Native": true}));
+    assert_eq!(web["Locality"], json!({"Region": "r", "Zone": "z"}));
+    assert_eq!(web["TaggedAddresses"]["lan"]["Address"], "h");
+    assert_eq!(web["Proxy"]["Config"], json!({"a": 1}));
+    assert_eq!(made[1]["Check"]["Definition"], json!({"UDP": "h:1", "Interval": "1s"}));
 }
 
 /// These are told before anything is tried, so what else would fail is not told with them.

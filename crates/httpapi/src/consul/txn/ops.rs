@@ -2,10 +2,9 @@
 //!
 //! What is read here is only shaped, not judged: a verb that nobody knows is an operation that fails.
 
-use crate::consul::checks::kind;
+use super::check;
 use crate::consul::error::Problem;
 use crate::consul::json::{Place, each_member, members};
-use crate::consul::register::{GivenCheck, check};
 use crate::consul::services::{locality, node_service};
 use lang::json::Json;
 use model::{Check, CheckId, Instance, Node, NodeName, Text};
@@ -203,31 +202,24 @@ fn service(place: &Place, json: &Json) -> Result<Option<Op>, Problem> {
 fn check_op(place: &Place, json: &Json) -> Result<Option<Op>, Problem> {
     let Some(given) = place.object("Check", json, "api.CheckTxnOp")? else { return Ok(None) };
     let place = place.inside("Check", "CheckTxnOp");
-    let (mut verb, mut identified) = (Text::default(), false);
-    let mut read = check(&Json::Null, "api.HealthCheck", &place)?;
+    let mut verb = Text::default();
+    let (mut check, mut index) = check::read(&place, &[])?;
     each_member(given, true, &mut |key, value| {
         match key {
             "verb" => place.word("Verb", value, "api.CheckOp", &mut verb)?,
             "check" => {
                 let given = place.object("Check", value, "api.HealthCheck")?.unwrap_or_default();
-                let id = given.iter().find(|(key, _)| key.eq_ignore_ascii_case("CheckID"));
-                identified = id.is_some_and(|(_, id)| *id != Json::String(String::new()));
-                let inside = place.inside("Check", "HealthCheck");
-                read = check(value, "api.HealthCheck", &inside)?;
+                (check, index) = check::read(&place.inside("Check", "HealthCheck"), given)?;
             }
             _ => return Ok(false),
         }
         Ok(true)
     })?;
-    let GivenCheck { node, mut check, modified } = read;
-    check.node = NodeName::new(node);
-    if verb == "get" && !identified {
+    if verb != "get" && check.id.is_empty() {
         // Only what is written is named by its name where it has no id.
-        check.id = CheckId::default();
+        check.id = CheckId::new(check.name.clone());
     }
-    // The type follows from the definition alone here.
-    check.kind = Text::new(check.definition.as_deref().map_or("", kind));
-    Ok(Some(Op { verb, subject: Subject::Check(Box::new(check)), index: modified }))
+    Ok(Some(Op { verb, subject: Subject::Check(Box::new(check)), index }))
 }
 
 #[cfg(test)]
@@ -266,9 +258,14 @@ mod tests {
             r#"{"Service":{"Service":{"Odd":1}}}"#,
             r#"{"Check":{"Odd":1}}"#,
             r#"{"Check":{"Check":{"Odd":1}}}"#,
+            r#"{"Check":{"Check":{"Definition":{"Odd":1},"Odd":1}}}"#,
         ] {
             check_refused(&format!("[{inner}]"), "json: unknown field \"Odd\"");
         }
+        check_refused(
+            r#"[{"Check":{"Check":{"Interval":"10s"}}}]"#,
+            "json: unknown field \"Interval\"",
+        );
         check_refused(
             r#"[{"Check":{"Check":1}}]"#,
             "json: cannot unmarshal number into Go struct field CheckTxnOp.Check.Check of type \

@@ -45,6 +45,15 @@ pub struct Config {
     pub discard_output: bool,
 }
 
+/// What the agent's files say: services with their checks, and checks of the node or of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Definitions {
+    /// Services; of two with one id the later counts.
+    pub services: Vec<Registration>,
+    /// Checks that stand by themselves.
+    pub checks: Vec<Check>,
+}
+
 /// Which checks may run programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scripts {
@@ -140,6 +149,11 @@ impl Agent {
         Arc::clone(&self.registrar) as Arc<dyn Registrar>
     }
 
+    /// The way to have it follow files.
+    pub fn files(&self) -> Files {
+        Files(Arc::clone(&self.registrar))
+    }
+
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         self.meters.read()
@@ -181,6 +195,27 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// Has the agent follow what its files say.
+#[derive(Clone)]
+pub struct Files(Arc<Handle>);
+
+impl Files {
+    /// Registers what the files define and deregisters what they defined before and no longer do;
+    /// what did not change keeps its status, and what clients registered is left alone.
+    ///
+    /// An error that says so leaves everything as it was; one of the store may leave some of it done.
+    pub async fn follow(&self, files: Definitions) -> Result<(), RegisterError> {
+        let stopped = || RegisterError::Store("the agent is shutting down".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask::Follow { files: Box::new(files), reply };
+        self.0.asks.send(ask).await.map_err(|_| stopped())?;
+        for answer in answer.await.map_err(|_| stopped())?? {
+            answer.await.map_err(|_| stopped())??;
+        }
+        Ok(())
     }
 }
 

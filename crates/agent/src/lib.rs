@@ -25,5 +25,6 @@ mod time;
 
 pub use checks::{MAX_PROBES, MIN_CRITICAL_LIMIT, MIN_INTERVAL, REAP_PERIOD};
 pub use counters::Counters;
-pub use handle::{Agent, Config, Scripts, start};
+pub use handle::{Agent, Config, Definitions, Files, Scripts, start};
+pub use probe::{is_script, unsupported};
 pub use store::StartError;

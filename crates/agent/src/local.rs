@@ -25,6 +25,10 @@ pub enum Operation {
     RegisterCheck(Box<Check>),
     /// Remove a check.
     DeregisterCheck(CheckId),
+    /// Take an instance with its checks from the agent's files; checks that clients put on it stay.
+    Define(Box<Registration>),
+    /// Take a check of the node or of an instance from the agent's files.
+    DefineCheck(Box<Check>),
     /// The state of a TTL check, so that it outlives a restart while its TTL lasts.
     TtlState(TtlState),
 }
@@ -53,6 +57,8 @@ pub struct Held {
     pub expires: Option<WallTime>,
     /// Restored and not run since: the catalog's last known status stands until it is.
     pub unproven: bool,
+    /// Whether it comes from the agent's files, and goes when it is no longer there.
+    pub defined: bool,
 }
 
 impl Held {
@@ -85,6 +91,8 @@ pub struct Local {
     checks: OrdMap<Folded, Arc<Held>>,
     /// (instance, check) of every check; the empty instance stands for the node.
     attached: OrdSet<(Folded, Folded)>,
+    /// The instances that come from the agent's files, and go when they are no longer there.
+    defined: OrdSet<Folded>,
 }
 
 impl Local {
@@ -121,11 +129,11 @@ impl Local {
     /// Whether an operation would be taken; nothing changes.
     pub fn admits(&self, operation: &Operation) -> Result<(), RegisterError> {
         match operation {
-            Operation::Register(registration, _) => {
+            Operation::Register(registration, _) | Operation::Define(registration) => {
                 registration.checks.iter().try_for_each(supported)
             }
             Operation::Deregister(id) => self.need_instance(id),
-            Operation::RegisterCheck(check) => {
+            Operation::RegisterCheck(check) | Operation::DefineCheck(check) => {
                 supported(check)?;
                 if check.instance.is_empty() {
                     return Ok(());
@@ -150,10 +158,14 @@ impl Local {
         let mut touched = Touched::default();
         match operation {
             Operation::Register(registration, existing) => {
-                self.register(*registration, existing, &mut touched);
+                self.register(*registration, existing, false, &mut touched);
+            }
+            Operation::Define(registration) => {
+                self.register(*registration, ExistingChecks::Keep, true, &mut touched);
             }
             Operation::Deregister(id) => self.deregister(&id.fold(), &mut touched),
-            Operation::RegisterCheck(check) => self.put_check(*check, &mut touched),
+            Operation::RegisterCheck(check) => self.put_check(*check, false, &mut touched),
+            Operation::DefineCheck(check) => self.put_check(*check, true, &mut touched),
             Operation::DeregisterCheck(id) => {
                 self.remove_check(id.fold(), &mut touched);
             }
@@ -196,14 +208,18 @@ impl Local {
     /// After the store was read: what was not reported since counts as critical until it is.
     ///
     /// A TTL check keeps its last report while that lasts; one that only had an initial status is
-    /// critical (recorded Consul behaviour). A check that is run, or that follows others, keeps the
-    /// catalog's last word on it until its first result.
+    /// critical (recorded Consul behaviour), unless a file says that status: it says it again. A
+    /// check that is run, or that follows others, keeps the catalog's last word on it until its first
+    /// result.
     pub fn restored(&mut self, now: WallTime) {
         let stale: Vec<(Folded, Arc<Held>)> = self
             .checks
             .iter()
             .filter(|(_, held)| match held.kind() {
-                Kind::Ttl(_) => held.expires.is_none_or(|expires| now.until(expires).is_none()),
+                Kind::Ttl(_) => match held.expires {
+                    Some(expires) => now.until(expires).is_none(),
+                    None => !held.defined,
+                },
                 Kind::Probe(_) | Kind::Alias => true,
                 Kind::Passive => false,
             })
@@ -223,13 +239,19 @@ impl Local {
     pub fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::with_capacity(self.instances.len());
         for (id, instance) in &self.instances {
-            let checks = self.checks_of(id).map(|(_, held)| written(held)).collect();
-            let registration = Registration { instance: Instance::clone(instance), checks };
-            operations.push(Operation::Register(Box::new(registration), ExistingChecks::Keep));
+            let defined = self.defined.contains(id);
+            let (own, others): (Vec<_>, Vec<_>) =
+                self.checks_of(id).partition(|(_, held)| held.defined == defined);
+            let checks = own.into_iter().map(|(_, held)| written(held)).collect();
+            let instance = Instance::clone(instance);
+            let registration = Box::new(Registration { instance, checks });
+            operations.push(match defined {
+                true => Operation::Define(registration),
+                false => Operation::Register(registration, ExistingChecks::Keep),
+            });
+            operations.extend(others.into_iter().map(|(_, held)| alone(held)));
         }
-        for (_, held) in self.checks_of(&Folded::default()) {
-            operations.push(Operation::RegisterCheck(Box::new(written(held))));
-        }
+        operations.extend(self.checks_of(&Folded::default()).map(|(_, held)| alone(held)));
         operations.extend(
             self.checks.values().filter_map(|held| held.ttl_state()).map(Operation::TtlState),
         );
@@ -240,6 +262,7 @@ impl Local {
         &mut self,
         registration: Registration,
         existing: ExistingChecks,
+        defined: bool,
         touched: &mut Touched,
     ) {
         let mut instance = registration.instance;
@@ -263,10 +286,14 @@ impl Local {
         }
         let instance_id = instance.id.clone();
         self.instances.insert(id.clone(), Arc::new(instance));
+        match defined {
+            true => drop(self.defined.insert(id.clone())),
+            false => drop(self.defined.remove(&id)),
+        }
         touched.instances.push(id);
         for mut check in registration.checks {
             check.instance = instance_id.clone();
-            self.put_check(check, touched);
+            self.put_check(check, defined, touched);
         }
     }
 
@@ -276,17 +303,15 @@ impl Local {
             self.remove_check(check, touched);
         }
         self.instances.remove(id);
+        self.defined.remove(id);
         touched.instances.push(id.clone());
     }
 
     /// A check that was there keeps its status and output; a new definition starts its TTL anew.
-    fn put_check(&mut self, mut check: Check, touched: &mut Touched) {
+    fn put_check(&mut self, check: Check, defined: bool, touched: &mut Touched) {
         let id = check.id.fold();
-        check.node = self.node.clone();
-        let definition = check.definition.take().map(|definition| Arc::new(*definition));
         let instance = self.instances.get(&check.instance.fold());
-        name_service(&mut check, instance.map(Arc::as_ref));
-        let mut held = Held { check, definition, expires: None, unproven: false };
+        let mut held = self.anew(check, instance.map(Arc::as_ref), defined);
         if let Some(earlier) = self.checks.get(&id) {
             held.check.status = earlier.check.status.clone();
             held.check.output = earlier.check.output.clone();
@@ -302,6 +327,14 @@ impl Local {
         self.attached.insert((instance, id.clone()));
         self.checks.insert(id.clone(), Arc::new(held));
         touched.checks.push(id);
+    }
+
+    /// A check on an instance, or on the node, as it is held before anything is known of it.
+    fn anew(&self, mut check: Check, instance: Option<&Instance>, defined: bool) -> Held {
+        check.node = self.node.clone();
+        let definition = check.definition.take().map(|definition| Arc::new(*definition));
+        name_service(&mut check, instance);
+        Held { check, definition, expires: None, unproven: false, defined }
     }
 
     fn remove_check(&mut self, id: Folded, touched: &mut Touched) {
@@ -386,6 +419,12 @@ fn written(held: &Held) -> Check {
     Check { definition, output, ..held.check.clone() }
 }
 
+/// A check by itself, as the store keeps it.
+fn alone(held: &Held) -> Operation {
+    let check = Box::new(written(held));
+    if held.defined { Operation::DefineCheck(check) } else { Operation::RegisterCheck(check) }
+}
+
 fn name_service(check: &mut Check, instance: Option<&Instance>) {
     check.service = instance.map(|instance| instance.service.clone()).unwrap_or_default();
     check.service_tags = instance.map_or_else(empty_tags, |instance| Arc::clone(&instance.tags));
@@ -396,6 +435,8 @@ fn supported(check: &Check) -> Result<(), RegisterError> {
     crate::probe::unsupported(definition)
         .map_or(Ok(()), |kind| Err(RegisterError::UnsupportedCheck(kind)))
 }
+
+mod defined;
 
 #[cfg(test)]
 mod tests;

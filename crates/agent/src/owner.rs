@@ -12,7 +12,7 @@ mod observations;
 use crate::alias::Aliases;
 use crate::checks::{Checks, Input};
 use crate::counters::Meters;
-use crate::handle::Config;
+use crate::handle::{Config, Definitions};
 use crate::local::{Local, Operation};
 use crate::probe::Observation;
 use crate::store::{Done, Store};
@@ -40,6 +40,9 @@ const MAX_STORING: usize = 1024;
 /// Who is told what became of a change.
 pub type Reply = oneshot::Sender<Result<(), RegisterError>>;
 
+/// Where the answers to several changes come.
+pub type Answers = Vec<oneshot::Receiver<Result<(), RegisterError>>>;
+
 /// What is asked of the agent.
 #[derive(Debug)]
 pub enum Ask {
@@ -62,6 +65,13 @@ pub enum Ask {
         output: String,
         /// Who is told.
         reply: Reply,
+    },
+    /// What the agent's files say now, all of it.
+    Follow {
+        /// The definitions.
+        files: Box<Definitions>,
+        /// Told whether they are taken, and where the answer to each change will come.
+        reply: oneshot::Sender<Result<Answers, RegisterError>>,
     },
 }
 
@@ -265,6 +275,8 @@ impl Owner {
             Ask::Observe { id, status, output, reply } => {
                 self.observe(id, status, output, reply);
             }
+            // Who asked and is gone is the process that ends.
+            Ask::Follow { files, reply } => drop(reply.send(self.follow_files(&files))),
         }
     }
 

@@ -59,7 +59,7 @@ fn give_name(new: &Path, file: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Raw, resolve};
+    use crate::config::{Raw, Use, resolve};
 
     #[test]
     fn an_id_is_kept_unless_it_is_configured() {
@@ -68,7 +68,7 @@ mod tests {
             let data_dir = Some(directory.path().to_owned());
             let raw = Raw { data_dir, bind_addr: Some("127.0.0.1".into()), ..Raw::default() };
             let raw = Raw { server: Some(true), bootstrap: Some(true), ..raw };
-            resolve(raw, false).expect("is taken")
+            resolve(raw, Use::Serve).expect("is taken")
         };
         let first = node_id(&config()).expect("is kept");
         assert_eq!(node_id(&config()).expect("is read"), first);

@@ -8,8 +8,8 @@ use crate::banner::{self, Bound};
 use crate::cli::CONSUL_VERSION;
 use crate::config::{Config, Loaded, Sources};
 use crate::metrics::Numbers;
-use crate::process::Process;
-use crate::{identity, logs, nofile, sample, signals};
+use crate::process::{Parts, Process};
+use crate::{identity, logs, nofile, pid, sample, signals};
 use anyhow::{Context, anyhow};
 use catalog::Acl;
 use cluster::{Cluster, ServerRow};
@@ -52,31 +52,37 @@ pub fn run(plan: Plan) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         warn!(warning, "configuration");
     }
-    let process = Arc::new(Process::new(sources, loaded.typed, level));
+    let process = Arc::new(Process::new(sources, loaded.typed.clone(), level));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(run_until_stopped(loaded.config, process, sample, invoked_as));
+    let done = runtime.block_on(run_until_stopped(loaded, process, sample, invoked_as));
     runtime.shutdown_background();
     done
 }
 
 async fn run_until_stopped(
-    mut config: Config,
+    loaded: Loaded,
     process: Arc<Process>,
     sample: bool,
     invoked_as: String,
 ) -> anyhow::Result<()> {
     let mut signals = signals::Stop::listen()?;
     let mut hangups = signals::Reload::listen()?;
+    let mut config = loaded.config.clone();
     let ports = Ports::take(&config)?;
     config.node_id = identity::node_id(&config)?;
     config.node.id = Some(config.node_id);
     let running = tokio::select! {
-        running = start(&config, ports, &process) => running?,
+        running = start(&config, &loaded, ports, &process) => running?,
         signal = signals.next() => {
             info!(signal, "stopped before it was ready");
             return Ok(());
         }
     };
+    let _pid = pid::File::write(config.pid_file.as_deref())?;
+    if config.auto_reload {
+        let process = Arc::clone(&process);
+        tokio::spawn(async move { process.follow_files().await });
+    }
     banner::print(&config, &running.bound, &invoked_as);
     if sample {
         show_sample(&config, &running).await?;
@@ -139,7 +145,12 @@ struct Running {
     bound: Bound,
 }
 
-async fn start(config: &Config, ports: Ports, process: &Arc<Process>) -> anyhow::Result<Running> {
+async fn start(
+    config: &Config,
+    loaded: &Loaded,
+    ports: Ports,
+    process: &Arc<Process>,
+) -> anyhow::Result<Running> {
     let server = ports.server.local_addr()?;
     let table = dns::table(&config.dns);
     let projection = Arc::clone(&table) as Arc<dyn Projection>;
@@ -147,6 +158,8 @@ async fn start(config: &Config, ports: Ports, process: &Arc<Process>) -> anyhow:
     let doors = cluster.doors().clone();
     let agent = start_agent(config, doors.clone()).await?;
     wait_until_ready(&cluster).await?;
+    let definitions = loaded.definitions(agent.registrar().instances())?;
+    agent.files().follow(definitions).await.context("the definitions of the configuration")?;
     let readers = dns::Readers { own: Arc::clone(&doors.reader), others: BTreeMap::new() };
     let mut numbers = Numbers::default();
     cluster.register(&mut numbers.registry);
@@ -154,6 +167,12 @@ async fn start(config: &Config, ports: Ports, process: &Arc<Process>) -> anyhow:
     numbers.dns.register(&mut numbers.registry);
     numbers.http.register(&mut numbers.registry);
     let dns = dns::start(ports.dns, &config.dns, &table, readers, &numbers.dns)?;
+    process.runs(Parts {
+        files: agent.files(),
+        registrar: agent.registrar(),
+        dns: dns.live(),
+        dns_started_with: config.dns.clone(),
+    });
     let mut http = Vec::new();
     for listener in &ports.http {
         http.push(listener.local_addr()?);

@@ -26,6 +26,7 @@ mod table;
 mod answer;
 mod pick;
 
+mod live;
 mod meters;
 mod responder;
 mod serve;
@@ -35,6 +36,7 @@ mod tcp;
 
 pub use answer::{Channel, Fate, Reason, Reply};
 pub use config::{Config, Limits, Soa};
+pub use live::Live;
 pub use meters::{Answers, Count, Meters, Path, Snapshot, Transport};
 pub use responder::{Responder, Round};
 pub use server::{Readers, Server, Sockets, StartError, bind, start};

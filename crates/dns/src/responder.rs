@@ -1,8 +1,9 @@
-//! A thread's part of the hot path: what it has for itself, and one pointer a round.
+//! A thread's part of the hot path: what it has for itself, and two pointers a round.
 
 use crate::answer::{self, Channel, Context, Fate};
 use crate::config::Config;
 use crate::encoded::Picture;
+use crate::live::Settings;
 use crate::pick::Scratch;
 use crate::table::Table;
 use crate::zone::{BadDomain, Zone};
@@ -15,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// After a service has been asked for once, answering allocates nothing.
 #[derive(Debug)]
 pub struct Responder {
-    zone: Arc<Zone>,
+    settings: Arc<Settings>,
     table: Arc<Table>,
     scratch: Scratch,
 }
@@ -23,7 +24,7 @@ pub struct Responder {
 /// The packets of one batch: all are answered from one picture.
 #[derive(Debug)]
 pub struct Round<'r> {
-    zone: &'r Zone,
+    zone: Guard<Arc<Zone>>,
     picture: Guard<Arc<Picture>>,
     scratch: &'r mut Scratch,
     now: u32,
@@ -32,12 +33,12 @@ pub struct Round<'r> {
 impl Responder {
     /// A responder for this node's own datacenter alone.
     pub fn new(config: &Config, table: &Arc<Table>) -> Result<Responder, BadDomain> {
-        let zone = Arc::new(Zone::new(config, std::iter::empty())?);
-        Ok(Responder::with(zone, Arc::clone(table)))
+        let zone = Zone::new(config, std::iter::empty())?;
+        Ok(Responder::with(Arc::new(Settings::new(zone)), Arc::clone(table)))
     }
 
-    pub(crate) fn with(zone: Arc<Zone>, table: Arc<Table>) -> Responder {
-        Responder { zone, table, scratch: Scratch::new() }
+    pub(crate) fn with(settings: Arc<Settings>, table: Arc<Table>) -> Responder {
+        Responder { settings, table, scratch: Scratch::new() }
     }
 
     /// Forgets what an answer may have left half done.
@@ -48,14 +49,14 @@ impl Responder {
     /// Begins a round on the newest picture.
     pub fn round(&mut self) -> Round<'_> {
         let picture = self.table.load();
-        Round { zone: &self.zone, picture, scratch: &mut self.scratch, now: now() }
+        Round { zone: self.settings.load(), picture, scratch: &mut self.scratch, now: now() }
     }
 }
 
 impl Round<'_> {
     /// Answers `packet` into `out`, which has room for [`dnswire::MAX_PLAIN_QUESTION`] at least.
     pub fn answer(&mut self, channel: Channel, packet: &[u8], out: &mut [u8]) -> Fate {
-        let context = Context { zone: self.zone, picture: &self.picture, channel, now: self.now };
+        let context = Context { zone: &self.zone, picture: &self.picture, channel, now: self.now };
         answer::packet(context, packet, out, self.scratch)
     }
 }

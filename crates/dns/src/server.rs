@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::encoded::Encoder;
+use crate::live::{Live, Settings};
 use crate::meters::{Meters, Path, Snapshot, Transport};
 use crate::responder::Responder;
 use crate::serve::Worker;
@@ -54,6 +55,7 @@ pub struct Server {
     stop: Arc<AtomicBool>,
     stop_tasks: watch::Sender<bool>,
     meters: Meters,
+    live: Live,
 }
 
 /// Threads when the settings leave it open: more would take CPUs from everything else.
@@ -91,7 +93,12 @@ pub fn start(
     readers: Readers,
     meters: &Meters,
 ) -> Result<Server, StartError> {
-    let zone = Arc::new(Zone::new(config, readers.others.keys().map(String::as_str))?);
+    let zone = Zone::new(config, readers.others.keys().map(String::as_str))?;
+    let live = Live {
+        settings: Arc::new(Settings::new(zone)),
+        table: Arc::clone(table),
+        others: readers.others.keys().cloned().collect(),
+    };
     let Sockets(bound) = sockets;
     let (stop_tasks, stopped) = watch::channel(false);
     let mut server = Server {
@@ -101,8 +108,9 @@ pub fn start(
         stop: Arc::new(AtomicBool::new(false)),
         stop_tasks,
         meters: meters.clone(),
+        live: live.clone(),
     };
-    let slow = Arc::new(slow(config, &zone, table, readers));
+    let slow = Arc::new(slow(config, &live, readers));
     let limits = config.limits;
     let (jobs, taken) = mpsc::channel(limits.slow_questions);
     let tally = meters.tally(Transport::Udp, Path::Slow);
@@ -121,7 +129,7 @@ pub fn start(
         Handle::current().spawn(Arc::clone(&acceptor).run(listener));
         let threads = udp.len();
         for (nth, socket) in udp.into_iter().enumerate() {
-            let responder = Responder::with(Arc::clone(&zone), Arc::clone(table));
+            let responder = Responder::with(Arc::clone(&live.settings), Arc::clone(table));
             server.spawn(nth, socket, responder, &jobs)?;
         }
         tracing::info!(%address, threads, "dns listens");
@@ -129,11 +137,11 @@ pub fn start(
     Ok(server)
 }
 
-fn slow(config: &Config, zone: &Arc<Zone>, table: &Arc<Table>, readers: Readers) -> Slow {
+fn slow(config: &Config, live: &Live, readers: Readers) -> Slow {
     let others = readers.others.into_iter();
     Slow {
-        zone: Arc::clone(zone),
-        table: Arc::clone(table),
+        settings: Arc::clone(&live.settings),
+        table: Arc::clone(&live.table),
         own: readers.own,
         others: others.map(|(name, reader)| (Encoder::new(config, &name), reader)).collect(),
         hold: config.limits.hold,
@@ -176,6 +184,11 @@ impl Server {
     /// The addresses, with their ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The way to change its settings.
+    pub fn live(&self) -> Live {
+        self.live.clone()
     }
 
     /// What was counted so far.

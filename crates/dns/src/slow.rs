@@ -5,6 +5,7 @@
 
 use crate::answer::{self, Channel, Context, Detour, Fate, Reason, Reply};
 use crate::encoded::{Encoder, Picture};
+use crate::live::Settings;
 use crate::meters::{Count, Tally};
 use crate::pick::Scratch;
 use crate::responder::now;
@@ -29,7 +30,7 @@ pub(crate) struct Job {
 
 /// Answers with all the time there is.
 pub(crate) struct Slow {
-    pub zone: Arc<Zone>,
+    pub settings: Arc<Settings>,
     pub table: Arc<Table>,
     pub own: Arc<dyn Reader>,
     /// Other datacenters, in the order of [`Zone::others`].
@@ -101,7 +102,8 @@ impl Slow {
     /// Answers at once where that is possible, as the hot path does.
     pub fn try_answer(&self, channel: Channel, packet: &[u8]) -> Result<Answered, Reason> {
         let picture = self.table.load();
-        let context = self.context(channel, &picture);
+        let zone = self.settings.load();
+        let context = context(&zone, channel, &picture);
         self.desks.with(|desk| {
             match answer::packet(context, packet, &mut desk.out, &mut desk.scratch) {
                 Fate::Reply(reply) => Ok(Some((reply, desk.out[..reply.length].to_vec()))),
@@ -109,10 +111,6 @@ impl Slow {
                 Fate::Detour(reason) => Err(reason),
             }
         })
-    }
-
-    fn context<'a>(&'a self, channel: Channel, picture: &'a Picture) -> Context<'a> {
-        Context { zone: &self.zone, picture, channel, now: now() }
     }
 
     /// Answers a packet, whatever it takes; `None` where none is due.
@@ -133,7 +131,7 @@ impl Slow {
             Err(detour) => detour,
         };
         let picture = match detour {
-            Ok(missing) => self.obtain(self.table.encoder(), &*self.own, missing).await,
+            Ok(missing) => self.obtain(&self.table.encoder(), &*self.own, missing).await,
             Err(other) => {
                 let (encoder, reader) = &self.others[other];
                 match self.compose(channel, &encoder.empty(), &question) {
@@ -156,7 +154,8 @@ impl Slow {
     ) -> Result<(Reply, Vec<u8>), Result<Missing, usize>> {
         let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         self.desks.with(|desk| {
-            let context = self.context(channel, picture);
+            let zone = self.settings.load();
+            let context = context(&zone, channel, picture);
             match answer::question_into(context, question, &mut desk.out, &mut desk.scratch) {
                 Ok(reply) => Ok((reply, desk.out[..reply.length].to_vec())),
                 Err(Detour::Service(service)) => Err(Ok(Missing::Service(name(service)))),
@@ -169,7 +168,8 @@ impl Slow {
     fn fail(&self, channel: Channel, question: &Question<'_>) -> (Reply, Vec<u8>) {
         let picture = self.table.load();
         self.desks.with(|desk| {
-            let context = self.context(channel, &picture);
+            let zone = self.settings.load();
+            let context = context(&zone, channel, &picture);
             let reply = answer::failure(context, question, &mut desk.out, &mut desk.scratch);
             (reply, desk.out[..reply.length].to_vec())
         })
@@ -196,6 +196,10 @@ impl Slow {
         let view = held.ok()?.ok()?;
         look(&view).ok()
     }
+}
+
+fn context<'a>(zone: &'a Zone, channel: Channel, picture: &'a Picture) -> Context<'a> {
+    Context { zone, picture, channel, now: now() }
 }
 
 fn refused(packet: &[u8], code: u8) -> Answered {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Encoded rows of one datacenter, always as new as the catalog.
 #[derive(Debug)]
 pub struct Table {
-    encoder: Encoder,
+    encoder: ArcSwap<Encoder>,
     current: ArcSwap<Picture>,
     publisher: Mutex<Publisher>,
 }
@@ -21,15 +21,17 @@ pub struct Table {
 /// Only who publishes looks at this.
 #[derive(Debug, Default)]
 struct Publisher {
-    has_published: bool,
     /// Replaced pictures that somebody may still read.
     retired: Vec<Arc<Picture>>,
+    /// What the newest picture shows.
+    view: Option<Arc<View>>,
 }
 
 /// An empty table: it says "not held" of everything until the first publish.
 pub fn table(config: &Config) -> Arc<Table> {
     let encoder = Encoder::new(config, &config.datacenter);
     let current = ArcSwap::from_pointee(encoder.empty());
+    let encoder = ArcSwap::from_pointee(encoder);
     Arc::new(Table { encoder, current, publisher: Mutex::default() })
 }
 
@@ -39,8 +41,28 @@ impl Table {
         self.current.load()
     }
 
-    pub(crate) fn encoder(&self) -> &Encoder {
-        &self.encoder
+    pub(crate) fn encoder(&self) -> Arc<Encoder> {
+        self.encoder.load_full()
+    }
+
+    /// Shows everything as these settings say, from now on.
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        let encoder = Encoder::new(config, &config.datacenter);
+        let next = match &publisher.view {
+            Some(view) => encoder.whole(view),
+            None => encoder.empty(),
+        };
+        // Who publishes next waits for the lock, and so finds both.
+        self.encoder.store(Arc::new(encoder));
+        self.replace(&mut publisher, next);
+    }
+
+    fn replace(&self, publisher: &mut Publisher, next: Picture) {
+        let old = self.current.swap(Arc::new(next));
+        publisher.retired.push(old);
+        // Nobody can get at a retired picture again: a count of one stays one.
+        publisher.retired.retain(|picture| Arc::strong_count(picture) > 1);
     }
 
     /// How many replaced pictures wait for their readers.
@@ -54,16 +76,13 @@ impl Projection for Table {
     fn publish(&self, view: &Arc<View>, touched: &Touched) {
         // Publishes come one after the other; nobody else waits for this lock.
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = if publisher.has_published {
-            self.encoder.next(&self.current.load(), view, touched)
-        } else {
-            self.encoder.whole(view)
+        let encoder = self.encoder.load();
+        let next = match publisher.view.is_some() {
+            true => encoder.next(&self.current.load(), view, touched),
+            false => encoder.whole(view),
         };
-        publisher.has_published = true;
-        let old = self.current.swap(Arc::new(next));
-        publisher.retired.push(old);
-        // Nobody can get at a retired picture again: a count of one stays one.
-        publisher.retired.retain(|picture| Arc::strong_count(picture) > 1);
+        publisher.view = Some(Arc::clone(view));
+        self.replace(&mut publisher, next);
     }
 }
 

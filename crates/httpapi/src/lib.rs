@@ -18,6 +18,7 @@ mod meters;
 mod recent;
 mod target;
 
+pub use consul::definitions;
 pub use consul::metrics::Metrics;
 pub use context::{Context, Identity, Settings};
 pub use dialects::endpoints;

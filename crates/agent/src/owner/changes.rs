@@ -1,9 +1,9 @@
 //! Changes of what is registered: to the store, then into the state, then to the catalog.
 
-use super::{Owner, Reply, Rewrite, Storing, answer};
+use super::{Answers, Owner, Reply, Rewrite, Storing, answer};
 use crate::checks::{Input, Kind};
 use crate::counters::count;
-use crate::handle::Scripts;
+use crate::handle::{Definitions, Scripts};
 use crate::local::{Operation, Touched};
 use crate::probe;
 use crate::store::{self, Done, Loss};
@@ -11,6 +11,7 @@ use crate::time::WallTime;
 use model::{Author, Folded};
 use seams::RegisterError;
 use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
 
 impl Owner {
     /// Hands a change to the store; what cannot be taken is refused before.
@@ -30,25 +31,52 @@ impl Owner {
         // Only here, not where the store is read again: what was acknowledged under a higher limit
         // is kept.
         let payload = store::encode(&operation);
-        let (size, limit) = (payload.len(), self.config.registration_max_size);
-        if size > limit {
-            return answer(reply, Err(RegisterError::TooLarge { size, limit }));
+        if let Err(refusal) = self.fits(&payload) {
+            return answer(reply, Err(refusal));
         }
         self.tickets += 1;
         self.store.append(payload, self.tickets);
         self.storing.push_back(Storing { ticket: self.tickets, operation, author, reply });
     }
 
+    /// Hands over all changes that lead to what the agent's files say, or none of them; gives back
+    /// where the answer to each will come.
+    pub(super) fn follow_files(&mut self, files: &Definitions) -> Result<Answers, RegisterError> {
+        let operations = self.local.follow(&files.services, &files.checks);
+        let mut after = self.local.clone();
+        for operation in &operations {
+            self.permits(operation)?;
+            self.fits(&store::encode(operation))?;
+            after.apply(operation.clone())?;
+        }
+        let mut answers = Vec::with_capacity(operations.len());
+        for operation in operations {
+            let (reply, answer) = oneshot::channel();
+            self.change(operation, None, Some(reply));
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    fn fits(&self, payload: &[u8]) -> Result<(), RegisterError> {
+        let (size, limit) = (payload.len(), self.config.registration_max_size);
+        if size > limit { Err(RegisterError::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
     /// Scripts are refused here and not where the store is read again: one that was taken while
     /// they were enabled is kept, and says on its check why it is not run.
     fn permits(&self, operation: &Operation) -> Result<(), RegisterError> {
-        let checks = match operation {
-            Operation::Register(registration, _) => registration.checks.as_slice(),
-            Operation::RegisterCheck(check) => std::slice::from_ref(&**check),
-            _ => &[],
+        let (by_files, by_doors) =
+            (self.config.scripts != Scripts::Off, self.config.scripts == Scripts::On);
+        let (checks, permitted) = match operation {
+            Operation::Register(registration, _) => (registration.checks.as_slice(), by_doors),
+            Operation::RegisterCheck(check) => (std::slice::from_ref(&**check), by_doors),
+            Operation::Define(registration) => (registration.checks.as_slice(), by_files),
+            Operation::DefineCheck(check) => (std::slice::from_ref(&**check), by_files),
+            _ => return Ok(()),
         };
         let mut definitions = checks.iter().filter_map(|check| check.definition.as_deref());
-        if self.config.scripts != Scripts::On && definitions.any(probe::is_script) {
+        if !permitted && definitions.any(probe::is_script) {
             return Err(RegisterError::ScriptsDisabled);
         }
         Ok(())

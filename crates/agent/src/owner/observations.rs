@@ -114,12 +114,18 @@ impl Owner {
     }
 
     fn run_probe(&mut self, id: Folded, run: u64) {
-        let definition = self.local.check(&id).and_then(|held| held.definition.clone());
+        let held = self.local.check(&id);
+        let permitted = match self.config.scripts {
+            Scripts::On => true,
+            Scripts::Local => held.is_some_and(|held| held.defined),
+            Scripts::Off => false,
+        };
+        let definition = held.and_then(|held| held.definition.clone());
         let found = definition.and_then(|definition| Some((probe::find(&definition)?, definition)));
         let Some((probe, definition)) = found else {
             return self.probed(id, run, Observation::critical("the check cannot be run"));
         };
-        if self.config.scripts == Scripts::Off && probe::is_script(&definition) {
+        if !permitted && probe::is_script(&definition) {
             return self.probed(id, run, Observation::critical(SCRIPTS_OFF));
         }
         count(&self.meters.check_runs);

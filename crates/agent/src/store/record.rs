@@ -18,7 +18,7 @@ struct Records {
 
 #[derive(Clone, PartialEq, Message)]
 struct Record {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     kind: Option<Kind>,
 }
 
@@ -35,6 +35,12 @@ enum Kind {
     DeregisterCheck(String),
     #[prost(message, tag = "5")]
     TtlState(TtlRecord),
+    /// Of the agent's files; it never replaces.
+    #[prost(message, tag = "6")]
+    Define(RegisterRecord),
+    /// A check of the agent's files, encoded.
+    #[prost(bytes, tag = "7")]
+    DefineCheck(Vec<u8>),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -75,11 +81,11 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<Operation>> {
 impl From<&Operation> for Record {
     fn from(operation: &Operation) -> Record {
         let kind = match operation {
-            Operation::Register(registration, existing) => Kind::Register(RegisterRecord {
-                instance: encode_instance(&registration.instance),
-                checks: registration.checks.iter().map(encode_check).collect(),
-                replace: *existing == ExistingChecks::Replace,
-            }),
+            Operation::Register(registration, existing) => {
+                Kind::Register(written(registration, *existing == ExistingChecks::Replace))
+            }
+            Operation::Define(registration) => Kind::Define(written(registration, false)),
+            Operation::DefineCheck(check) => Kind::DefineCheck(encode_check(check)),
             Operation::Deregister(id) => Kind::Deregister(id.as_str().to_owned()),
             Operation::RegisterCheck(check) => Kind::RegisterCheck(encode_check(check)),
             Operation::DeregisterCheck(id) => Kind::DeregisterCheck(id.as_str().to_owned()),
@@ -94,18 +100,29 @@ impl From<&Operation> for Record {
     }
 }
 
+fn written(registration: &Registration, replace: bool) -> RegisterRecord {
+    RegisterRecord {
+        instance: encode_instance(&registration.instance),
+        checks: registration.checks.iter().map(encode_check).collect(),
+        replace,
+    }
+}
+
+fn read(record: &RegisterRecord) -> Option<Registration> {
+    let checks = record.checks.iter().map(|check| decode_check(check).ok());
+    let instance = decode_instance(&record.instance).ok()?;
+    Some(Registration { instance, checks: checks.collect::<Option<_>>()? })
+}
+
 fn operation(kind: Kind) -> Option<Operation> {
     Some(match kind {
         Kind::Register(record) => {
             let existing =
                 if record.replace { ExistingChecks::Replace } else { ExistingChecks::Keep };
-            let checks = record.checks.iter().map(|check| decode_check(check).ok());
-            let registration = Registration {
-                instance: decode_instance(&record.instance).ok()?,
-                checks: checks.collect::<Option<_>>()?,
-            };
-            Operation::Register(Box::new(registration), existing)
+            Operation::Register(Box::new(read(&record)?), existing)
         }
+        Kind::Define(record) => Operation::Define(Box::new(read(&record)?)),
+        Kind::DefineCheck(check) => Operation::DefineCheck(Box::new(decode_check(&check).ok()?)),
         Kind::Deregister(id) => Operation::Deregister(InstanceId::new(id)),
         Kind::RegisterCheck(check) => {
             Operation::RegisterCheck(Box::new(decode_check(&check).ok()?))

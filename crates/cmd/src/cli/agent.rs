@@ -1,6 +1,7 @@
 //! `rutter agent`: Consul's flags over Consul's configuration files.
 
-use crate::config::{self, Raw, Sources};
+use super::accepted::Accepted;
+use crate::config::{self, Format, Raw, Sources};
 use crate::wiring;
 use clap::Args;
 use std::path::PathBuf;
@@ -26,9 +27,51 @@ pub struct AgentFlags {
     /// Where everything is kept
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A file of JSON configuration; may be given again, later files override
-    #[arg(long, value_name = "FILE")]
+    /// A file of configuration, or a directory of them (`.hcl`, `.json`); may be given again, later
+    /// ones override
+    #[arg(long, visible_alias = "config-dir", value_name = "PATH")]
     config_file: Vec<PathBuf>,
+    /// The language of all files whatever their names: hcl or json
+    #[arg(long, value_name = "LANGUAGE", value_parser = Format::named)]
+    config_format: Option<Format>,
+    /// Configuration in HCL, over files and flags; may be given again
+    #[arg(long, value_name = "TEXT")]
+    hcl: Vec<String>,
+    /// Read files again when they are written
+    #[arg(long, default_missing_value = "true", num_args = 0..=1, require_equals = true, value_parser = super::go_bool)]
+    auto_reload_config: Option<bool>,
+    /// A file for this process's number
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// The address given to others, where it is not the one bound
+    #[arg(long, value_name = "IP")]
+    advertise: Option<String>,
+    /// The address given to other datacenters
+    #[arg(long, value_name = "IP")]
+    advertise_wan: Option<String>,
+    /// The zone that DNS answers for
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+    /// A second name of that zone
+    #[arg(long, value_name = "NAME")]
+    alt_domain: Option<String>,
+    /// A key and a value of this node, `key:value`; may be given again
+    #[arg(long, value_name = "PAIR", value_parser = pair)]
+    node_meta: Vec<(String, String)>,
+    /// How long a blocking query waits that does not say
+    #[arg(long, value_name = "TIME")]
+    default_query_time: Option<String>,
+    /// How long a blocking query waits at most
+    #[arg(long, value_name = "TIME")]
+    max_query_time: Option<String>,
+    /// Networks that may use methods that write, such as 10.0.0.0/8; may be given again
+    #[arg(long, value_name = "NETWORK")]
+    allow_write_http_from: Vec<String>,
+    /// The datacenter that leads in what is common to all
+    #[arg(long, value_name = "NAME")]
+    primary_datacenter: Option<String>,
+    #[command(flatten)]
+    accepted: Accepted,
     /// This node's name; the host's name by default
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
@@ -89,8 +132,7 @@ pub struct AgentFlags {
 /// Runs an agent until it is told to stop.
 pub fn run(flags: AgentFlags, invoked_as: &str) -> anyhow::Result<()> {
     let syslog = flags.syslog == Some(true);
-    let (files, dev) = (flags.config_file.clone(), flags.dev());
-    let sources = Sources { files, flags: flags.into_raw(), dev };
+    let sources = flags.into_sources();
     let mut loaded = sources.load()?;
     if syslog {
         loaded.warnings.push("-syslog is accepted but has no effect in this version".to_owned());
@@ -104,11 +146,30 @@ impl AgentFlags {
         self.dev.unwrap_or(false)
     }
 
+    /// Where the configuration comes from.
+    fn into_sources(self) -> Sources {
+        Sources {
+            paths: self.config_file.clone(),
+            format: self.config_format,
+            fragments: self.hcl.clone(),
+            other_flags: self.accepted.tree(),
+            dev: self.dev(),
+            only_checked: false,
+            flags: self.into_raw(),
+        }
+    }
+
     fn into_raw(self) -> Raw {
         let ports = config::RawPorts {
             http: self.http_port,
             dns: self.dns_port,
             server: self.server_port,
+            ..Default::default()
+        };
+        let given = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+        let node_meta = Some(self.node_meta).filter(|pairs| !pairs.is_empty());
+        let http_config = config::RawHttp {
+            allow_write_http_from: given(self.allow_write_http_from),
             ..Default::default()
         };
         Raw {
@@ -122,7 +183,6 @@ impl AgentFlags {
             client_addr: self.client,
             datacenter: self.datacenter,
             log_level: self.log_level,
-            log_json: self.log_json,
             log_file: self.log_file,
             log_rotate_bytes: self.log_rotate_bytes,
             log_rotate_duration: self.log_rotate_duration,
@@ -130,8 +190,29 @@ impl AgentFlags {
             enable_script_checks: self.enable_script_checks,
             enable_local_script_checks: self.enable_local_script_checks,
             check_output_max_size: self.check_output_max_size,
+            auto_reload_config: self.auto_reload_config,
+            pid_file: self.pid_file,
+            advertise_addr: self.advertise,
+            advertise_addr_wan: self.advertise_wan,
+            domain: self.domain,
+            alt_domain: self.alt_domain,
+            node_meta: node_meta.map(|pairs| pairs.into_iter().collect()),
+            log_json: self.log_json,
+            default_query_time: self.default_query_time,
+            max_query_time: self.max_query_time,
+            primary_datacenter: self.primary_datacenter,
+            http_config,
             ports,
             ..Raw::default()
         }
     }
+}
+
+/// A key and a value; without a colon the value is empty.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once(':').unwrap_or((text, ""));
+    if key.is_empty() {
+        return Err("a pair is written key:value".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
 }

@@ -40,7 +40,7 @@ pub fn run(flags: DevFlags) -> anyhow::Result<()> {
         },
         ..Raw::default()
     };
-    let sources = Sources { files: Vec::new(), flags: raw, dev: true };
+    let sources = Sources { flags: raw, dev: true, ..Sources::default() };
     wiring::run(wiring::Plan {
         loaded: sources.load()?,
         sources,

@@ -4,6 +4,7 @@
 //! complaints on stderr, and the exit code says the rest. Words are prepared by [`words`] first, as Go
 //! reads flags otherwise than clap.
 
+mod accepted;
 mod agent;
 mod catalog;
 mod child;
@@ -24,9 +25,9 @@ mod maint;
 mod members;
 mod operator;
 mod output;
-
 mod reload;
 mod services;
+mod validate;
 mod version;
 mod watch;
 mod words;
@@ -92,6 +93,8 @@ enum Command {
     Reload(reload::Reload),
     /// Register services with the local agent
     Services(services::Services),
+    /// Say what is wrong with configuration files, without running anything
+    Validate(validate::ValidateFlags),
     /// Say which version this is
     Version(version::Version),
     /// Watch for changes, and run a program at each
@@ -118,6 +121,7 @@ impl Command {
             Command::Operator(command) => command.run(),
             Command::Reload(command) => command.run(),
             Command::Services(command) => command.run(),
+            Command::Validate(flags) => flags.run(),
             Command::Version(command) => command.run(invoked_as),
             Command::Watch(command) => command.run(),
         }

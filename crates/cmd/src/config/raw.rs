@@ -9,7 +9,14 @@ use std::path::PathBuf;
 #[serde(default, deny_unknown_fields)]
 pub struct Raw {
     pub addresses: RawAddresses,
+    pub advertise_addr: Option<String>,
+    pub advertise_addr_ipv4: Option<String>,
+    pub advertise_addr_ipv6: Option<String>,
+    pub advertise_addr_wan: Option<String>,
+    pub advertise_addr_wan_ipv4: Option<String>,
+    pub advertise_addr_wan_ipv6: Option<String>,
     pub alt_domain: Option<String>,
+    pub auto_reload_config: Option<bool>,
     pub bind_addr: Option<String>,
     pub bootstrap: Option<bool>,
     pub bootstrap_expect: Option<i64>,
@@ -42,10 +49,12 @@ pub struct Raw {
     pub node_meta: Option<BTreeMap<String, String>>,
     pub node_name: Option<String>,
     pub performance: RawPerformance,
+    pub pid_file: Option<PathBuf>,
     pub ports: RawPorts,
     pub primary_datacenter: Option<String>,
     pub server: Option<bool>,
     pub session_ttl_min: Option<String>,
+    pub tagged_addresses: Option<BTreeMap<String, String>>,
 }
 
 /// The block `addresses`: where each face answers, in place of `client_addr`.
@@ -142,7 +151,14 @@ impl Raw {
     pub fn merge(&mut self, over: Raw) {
         take(&mut self.addresses.dns, over.addresses.dns);
         take(&mut self.addresses.http, over.addresses.http);
+        take(&mut self.advertise_addr, over.advertise_addr);
+        take(&mut self.advertise_addr_ipv4, over.advertise_addr_ipv4);
+        take(&mut self.advertise_addr_ipv6, over.advertise_addr_ipv6);
+        take(&mut self.advertise_addr_wan, over.advertise_addr_wan);
+        take(&mut self.advertise_addr_wan_ipv4, over.advertise_addr_wan_ipv4);
+        take(&mut self.advertise_addr_wan_ipv6, over.advertise_addr_wan_ipv6);
         take(&mut self.alt_domain, over.alt_domain);
+        take(&mut self.auto_reload_config, over.auto_reload_config);
         take(&mut self.bind_addr, over.bind_addr);
         take(&mut self.bootstrap, over.bootstrap);
         take(&mut self.bootstrap_expect, over.bootstrap_expect);
@@ -174,9 +190,11 @@ impl Raw {
         take(&mut self.node_id, over.node_id);
         take_all(&mut self.node_meta, over.node_meta);
         take(&mut self.node_name, over.node_name);
+        take(&mut self.pid_file, over.pid_file);
         take(&mut self.primary_datacenter, over.primary_datacenter);
         take(&mut self.server, over.server);
         take(&mut self.session_ttl_min, over.session_ttl_min);
+        take_all(&mut self.tagged_addresses, over.tagged_addresses);
         self.dns_config.merge(over.dns_config);
         self.http_config.merge(over.http_config);
         take(&mut self.limits.http_max_conns_per_client, over.limits.http_max_conns_per_client);

@@ -1,6 +1,7 @@
 //! Configuration resolved: no options, nothing left as text, cross-checks done. Pure but for the
 //! names and addresses of this host, which are asked for where none was given.
 
+use super::addresses::{Addresses, addresses, client_addresses};
 use super::log::{LogTo, log_to};
 use super::raw::{Raw, RawDns};
 use anyhow::{Context, bail, ensure};
@@ -14,6 +15,12 @@ use uuid::Uuid;
 /// What a server is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What its operator should know before it starts.
+    pub warnings: Vec<String>,
+    /// Where to write the number of this process.
+    pub pid_file: Option<PathBuf>,
+    /// Whether files that are written anew are read again.
+    pub auto_reload: bool,
     /// This node's row: name, address, tagged addresses, meta.
     pub node: Node,
     /// This node's id; random in memory, else kept in the data directory unless configured.
@@ -147,80 +154,161 @@ const CHECK_OUTPUT_MAX_SIZE: i64 = 4096;
 /// After how long Consul tells the catalog of new output.
 const CHECK_UPDATE_INTERVAL: Nanos = Nanos::seconds(300);
 
+/// Everything that is wrong with a configuration, a line each; most begin with their key.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Faults(pub Vec<String>);
+
+/// What a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// A server in memory.
+    Dev,
+    /// A server.
+    Serve,
+    /// Nothing is started: what other versions could run is well.
+    Check,
+}
+
 /// Checks what was typed and fills in what was not.
-pub fn resolve(raw: Raw, dev: bool) -> anyhow::Result<Config> {
-    check_role(&raw, dev)?;
-    ensure!(
-        raw.ports.https.unwrap_or(-1) <= 0 || raw.ports.http != Some(-1),
-        "ports.https alone asks for TLS, which this version does not serve; it refuses to start rather than run without it"
-    );
-    if let Some(multiplier) = raw.performance.raft_multiplier {
-        ensure!((1..=10).contains(&multiplier), "performance.raft_multiplier must be 1 to 10");
+pub fn resolve(raw: Raw, wanted: Use) -> Result<Config, Faults> {
+    let dev = wanted == Use::Dev;
+    let told = |error: anyhow::Error| format!("{error:#}");
+    let faults = faults(&raw, wanted).into_iter().filter_map(Result::err);
+    let faults: Vec<String> = faults.map(told).collect();
+    if !faults.is_empty() {
+        return Err(Faults(faults));
     }
-    let bind = bind_address(raw.bind_addr.as_deref())?;
-    let advertise = if bind.is_unspecified() { net::host::address()? } else { bind };
+    fill_in(raw, dev).map_err(|error| Faults(vec![told(error)]))
+}
+
+/// What each part of the configuration says to being looked at by itself.
+fn faults(raw: &Raw, wanted: Use) -> Vec<anyhow::Result<()>> {
     let datacenter = raw.datacenter.as_deref().unwrap_or("dc1").to_ascii_lowercase();
-    check_datacenter(&datacenter)?;
-    let node_id = raw.node_id.as_deref().map(Uuid::parse_str).transpose();
-    let node_id = node_id.context("node_id must be a UUID")?;
-    let name = raw.node_name.clone().map_or_else(net::host::name, Ok)?;
-    ensure!(!name.is_empty(), "node_name must not be empty");
-    let client = raw.client_addr.as_deref().unwrap_or("127.0.0.1");
-    ip_list("client_addr", client)?;
-    let ports = ports(&raw)?;
-    let dns = dns_config(&raw, &datacenter)?;
-    let checks = checks(&raw)?;
-    let queries = queries(&raw)?;
-    let http_face = http_face(&raw)?;
-    let kv_max_value_size = positive(
-        "limits.kv_max_value_size",
-        raw.limits.kv_max_value_size.unwrap_or(KV_MAX_VALUE_SIZE),
-    )?;
-    ensure!(
-        kv_max_value_size <= LARGEST_KV_VALUE,
-        "limits.kv_max_value_size={kv_max_value_size} is more than the {LARGEST_KV_VALUE} bytes \
-         that the log takes"
-    );
-    let txn_max_req_len =
-        positive("limits.txn_max_req_len", raw.limits.txn_max_req_len.unwrap_or(TXN_MAX_REQ_LEN))?;
-    ensure!(
-        txn_max_req_len <= LARGEST_KV_VALUE,
-        "limits.txn_max_req_len={txn_max_req_len} is more than the {LARGEST_KV_VALUE} bytes that \
-         the log takes"
-    );
-    let log = log_to(&raw)?;
-    let bootstrap = raw.bootstrap == Some(true) && !dev;
-    let ttl_min = raw.session_ttl_min.as_deref().map(duration).transpose();
+    vec![
+        check_role(raw, wanted),
+        check_datacenter(&datacenter),
+        addresses(raw).map(drop),
+        client_addresses(raw).map(drop),
+        ports(raw).map(drop),
+        node_id(raw).map(drop),
+        node_name(raw).map(drop),
+        check_node_meta(raw),
+        log_level(raw.log_level.as_deref().unwrap_or("info")).map(drop),
+        dns_config(raw, &datacenter).map(drop),
+        checks(raw).map(drop),
+        queries(raw).map(drop),
+        http_face(raw).map(drop),
+        limits(raw).map(drop),
+        session_ttl_min(raw).map(drop),
+        log_to(raw).map(drop),
+    ]
+}
+
+fn fill_in(raw: Raw, dev: bool) -> anyhow::Result<Config> {
+    let addresses = addresses(&raw)?;
+    let (http, dns_addresses) = client_addresses(&raw)?;
+    let datacenter = raw.datacenter.as_deref().unwrap_or("dc1").to_ascii_lowercase();
+    let node_id = node_id(&raw)?;
+    let name = node_name(&raw)?;
+    let limits = limits(&raw)?;
     Ok(Config {
-        node: node_row(&name, advertise, &raw)?,
+        warnings: warnings(&raw, dev),
+        node: node_row(&name, &addresses, &raw),
         node_id: node_id.unwrap_or_else(Uuid::new_v4),
         node_id_given: node_id.is_some(),
-        primary_datacenter: raw.primary_datacenter.unwrap_or_else(|| datacenter.clone()),
-        datacenter,
-        bind,
-        advertise,
-        http: ip_list("addresses.http", raw.addresses.http.as_deref().unwrap_or(client))?,
-        dns_addresses: ip_list("addresses.dns", raw.addresses.dns.as_deref().unwrap_or(client))?,
-        data: raw.data_dir.filter(|_| !dev),
+        bind: addresses.bind,
+        advertise: addresses.advertise,
+        http,
+        dns_addresses,
         dev,
         log_level: log_level(raw.log_level.as_deref().unwrap_or("info"))?,
-        log,
-        bootstrap,
-        queries,
-        session_ttl_min: ttl_min.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN),
-        kv_max_value_size,
-        txn_max_req_len,
-        http_max_conns_per_client: positive(
-            "limits.http_max_conns_per_client",
-            raw.limits.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT),
-        )?,
-        http_face,
+        log: log_to(&raw)?,
+        bootstrap: raw.bootstrap == Some(true) && !dev,
+        auto_reload: raw.auto_reload_config.unwrap_or(false),
+        queries: queries(&raw)?,
+        session_ttl_min: session_ttl_min(&raw)?,
+        kv_max_value_size: limits.kv_max_value_size,
+        txn_max_req_len: limits.txn_max_req_len,
+        http_max_conns_per_client: limits.http_max_conns_per_client,
+        http_face: http_face(&raw)?,
         coordinates: !raw.disable_coordinates.unwrap_or(false),
         disk_reserve_bytes: raw.disk_reserve_bytes.unwrap_or(DISK_RESERVE_BYTES),
-        checks,
-        ports,
-        dns,
+        checks: checks(&raw)?,
+        ports: ports(&raw)?,
+        dns: dns_config(&raw, &datacenter)?,
+        data: raw.data_dir.filter(|_| !dev),
+        pid_file: raw.pid_file.filter(|file| !file.as_os_str().is_empty()),
+        primary_datacenter: raw.primary_datacenter.unwrap_or_else(|| datacenter.clone()),
+        datacenter,
     })
+}
+
+fn node_id(raw: &Raw) -> anyhow::Result<Option<Uuid>> {
+    let given = raw.node_id.as_deref().filter(|id| !id.is_empty());
+    given.map(Uuid::parse_str).transpose().context("node_id must be a UUID")
+}
+
+fn node_name(raw: &Raw) -> anyhow::Result<String> {
+    let name = raw.node_name.clone().map_or_else(net::host::name, Ok)?;
+    ensure!(!name.is_empty(), "node_name cannot be empty");
+    Ok(name)
+}
+
+fn session_ttl_min(raw: &Raw) -> anyhow::Result<Nanos> {
+    let given = raw.session_ttl_min.as_deref().map(duration).transpose();
+    Ok(given.context("session_ttl_min")?.unwrap_or(SESSION_TTL_MIN))
+}
+
+/// The block `limits`.
+struct Limits {
+    kv_max_value_size: usize,
+    txn_max_req_len: usize,
+    http_max_conns_per_client: usize,
+}
+
+fn limits(raw: &Raw) -> anyhow::Result<Limits> {
+    let bytes = |key: &str, given: Option<i64>, usual| {
+        let bytes = positive(key, given.unwrap_or(usual))?;
+        ensure!(
+            bytes <= LARGEST_KV_VALUE,
+            "{key}={bytes} is more than the {LARGEST_KV_VALUE} bytes that the log takes"
+        );
+        Ok(bytes)
+    };
+    let typed = &raw.limits;
+    let connections = typed.http_max_conns_per_client.unwrap_or(HTTP_MAX_CONNS_PER_CLIENT);
+    Ok(Limits {
+        kv_max_value_size: bytes(
+            "limits.kv_max_value_size",
+            typed.kv_max_value_size,
+            KV_MAX_VALUE_SIZE,
+        )?,
+        txn_max_req_len: bytes("limits.txn_max_req_len", typed.txn_max_req_len, TXN_MAX_REQ_LEN)?,
+        http_max_conns_per_client: positive("limits.http_max_conns_per_client", connections)?,
+    })
+}
+
+/// What Consul warns of when it starts.
+fn warnings(raw: &Raw, dev: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !dev && raw.bootstrap == Some(true) {
+        warnings.push("bootstrap = true: do not enable unless necessary".to_owned());
+    }
+    if raw.bootstrap_expect == Some(1) {
+        let same = "BootstrapExpect is set to 1; this is the same as Bootstrap mode.";
+        warnings.push(same.to_owned());
+    }
+    if raw.bootstrap_expect == Some(2) {
+        let two =
+            "bootstrap_expect = 2: A cluster with 2 servers will provide no failure tolerance.";
+        warnings.push(two.to_owned());
+    } else if raw.bootstrap_expect.is_some_and(|expected| expected > 2 && expected % 2 == 0) {
+        let even = "bootstrap_expect is even number: A cluster with an even number of servers does \
+                    not achieve optimum fault tolerance.";
+        warnings.push(even.to_owned());
+    }
+    warnings
 }
 
 /// Source: Consul, "check_output_max_size" and the keys beside it.
@@ -233,53 +321,62 @@ fn checks(raw: &Raw) -> anyhow::Result<Checks> {
     )?;
     let interval = raw.check_update_interval.as_deref().map(duration).transpose();
     let interval = interval.context("check_update_interval")?.unwrap_or(CHECK_UPDATE_INTERVAL);
-    let on = |given: Option<bool>| given == Some(true);
     Ok(Checks {
         output_max_size: output,
         update_interval: interval.positive().unwrap_or_default(),
-        discard_output: on(raw.discard_check_output),
-        scripts: if on(raw.enable_script_checks) {
-            agent::Scripts::On
-        } else if on(raw.enable_local_script_checks) {
-            agent::Scripts::Local
-        } else {
-            agent::Scripts::Off
-        },
+        discard_output: raw.discard_check_output == Some(true),
+        scripts: scripts(raw),
     })
 }
 
-/// One server in memory or on disk is all there is; everything else is refused by name.
-fn check_role(raw: &Raw, dev: bool) -> anyhow::Result<()> {
-    let server = raw.server.unwrap_or(false);
+/// Which scripts are run.
+pub(super) fn scripts(raw: &Raw) -> agent::Scripts {
+    if raw.enable_script_checks == Some(true) {
+        agent::Scripts::On
+    } else if raw.enable_local_script_checks == Some(true) {
+        agent::Scripts::Local
+    } else {
+        agent::Scripts::Off
+    }
+}
+
+/// Consul's rules, in its words; then one server in memory or on disk is all there is here, and
+/// everything else is refused by name.
+fn check_role(raw: &Raw, wanted: Use) -> anyhow::Result<()> {
+    let dev = wanted == Use::Dev;
+    let server = raw.server.unwrap_or(false) || dev;
+    let expected = raw.bootstrap_expect.unwrap_or(0);
+    let bootstrap = raw.bootstrap == Some(true);
+    let data = raw.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
+    ensure!(server || !bootstrap, "'bootstrap = true' requires 'server = true'");
     ensure!(
-        server || dev,
+        expected >= 0,
+        "bootstrap_expect cannot be {expected}. Must be greater than or equal to zero"
+    );
+    ensure!(server || expected == 0, "'bootstrap_expect > 0' requires 'server = true'");
+    ensure!(
+        dev || !bootstrap || expected == 0,
+        "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive"
+    );
+    if wanted == Use::Check {
+        ensure!(data.is_some(), "data_dir cannot be empty");
+        return Ok(());
+    }
+    ensure!(
+        server,
         "without -server or -dev this would be a client agent, which this version does not have; \
          add -server -bootstrap-expect=1, or -dev"
     );
-    let expected = raw.bootstrap_expect.unwrap_or(0);
     ensure!(
-        (0..=1).contains(&expected),
+        expected <= 1,
         "bootstrap_expect={expected}: this version runs one server only; use -bootstrap-expect=1"
     );
     ensure!(
-        dev || expected == 1 || raw.bootstrap == Some(true),
+        dev || expected == 1 || bootstrap,
         "a server must know that it is the only one: add -bootstrap-expect=1"
     );
-    ensure!(dev || raw.data_dir.is_some(), "data_dir cannot be empty");
+    ensure!(dev || data.is_some(), "data_dir cannot be empty");
     Ok(())
-}
-
-fn bind_address(given: Option<&str>) -> anyhow::Result<IpAddr> {
-    let text = given.unwrap_or("0.0.0.0");
-    text.parse().with_context(|| format!("bind_addr {text:?} is not an IP address"))
-}
-
-fn ip_list(key: &str, text: &str) -> anyhow::Result<Vec<IpAddr>> {
-    let addresses: Result<Vec<IpAddr>, _> = text.split_whitespace().map(str::parse).collect();
-    let addresses =
-        addresses.with_context(|| format!("{key} {text:?} is not a list of IP addresses"))?;
-    ensure!(!addresses.is_empty(), "{key} must not be empty");
-    Ok(addresses)
 }
 
 /// Source: Consul, "-datacenter": letters, digits, hyphens and underscores.
@@ -287,7 +384,7 @@ fn check_datacenter(name: &str) -> anyhow::Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     ensure!(
         !name.is_empty() && name.chars().all(fits),
-        "datacenter {name:?} must consist of letters, digits, '-' and '_'"
+        "datacenter can only contain lowercase alphanumeric, - or _ characters."
     );
     Ok(())
 }
@@ -304,6 +401,14 @@ fn log_level(text: &str) -> anyhow::Result<tracing::Level> {
 }
 
 fn ports(raw: &Raw) -> anyhow::Result<Ports> {
+    ensure!(
+        raw.ports.https.unwrap_or(-1) <= 0 || raw.ports.http != Some(-1),
+        "ports.https alone asks for TLS, which this version does not serve; it refuses to start rather \
+         than run without it"
+    );
+    if let Some(multiplier) = raw.performance.raft_multiplier {
+        ensure!((1..=10).contains(&multiplier), "performance.raft_multiplier must be 1 to 10");
+    }
     let typed = &raw.ports;
     let needed = |name, given, usual| -> anyhow::Result<u16> {
         port(name, given, usual)?.with_context(|| format!("ports.{name} cannot be off"))
@@ -449,34 +554,50 @@ fn check_alt_domain(domain: &str, datacenter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Source: Consul, "-node-meta".
+fn check_node_meta(raw: &Raw) -> anyhow::Result<()> {
+    let meta = raw.node_meta.iter().flatten();
+    ensure!(
+        meta.clone().count() <= 64,
+        "node_meta: Node metadata cannot contain more than 64 key/value pairs"
+    );
+    for (key, value) in meta {
+        let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let complaint = if key.is_empty() {
+            "Key cannot be blank"
+        } else if !key.chars().all(known) {
+            "Key contains invalid characters"
+        } else if key.len() > 128 {
+            "Key is too long (limit: 128 characters)"
+        } else if key.starts_with("consul-") {
+            "Key prefix 'consul-' is reserved for internal use"
+        } else if value.len() > 512 {
+            "Value is too long (limit: 512 characters)"
+        } else {
+            continue;
+        };
+        bail!("node_meta: Couldn't load metadata pair ('{key}', '{value}'): {complaint}");
+    }
+    Ok(())
+}
+
 /// The row a server has of itself.
 ///
 /// Source: observed on Consul 1.21: every server's node carries these addresses and this meta.
-fn node_row(name: &str, address: IpAddr, raw: &Raw) -> anyhow::Result<Node> {
-    let text = Text::from(address.to_string());
-    let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-    let mut tagged = TextMap::new();
-    for network in ["lan", "wan"] {
-        tagged.insert(network.into(), text.clone());
-        tagged.insert(Text::from(format!("{network}_{family}")), text.clone());
-    }
+fn node_row(name: &str, addresses: &Addresses, raw: &Raw) -> Node {
     let mut meta = TextMap::from([
         ("consul-network-segment".into(), Text::default()),
         ("consul-version".into(), crate::cli::CONSUL_VERSION.into()),
     ]);
     for (key, value) in raw.node_meta.iter().flatten() {
-        ensure!(
-            !key.starts_with("consul-"),
-            "node_meta.{key}: names that begin with 'consul-' are reserved"
-        );
         meta.insert(Text::from(key.as_str()), Text::from(value.as_str()));
     }
-    Ok(Node {
+    Node {
         name: NodeName::new(name),
         id: None,
-        address: text,
-        tagged_addresses: Some(tagged),
+        address: Text::from(addresses.advertise.to_string()),
+        tagged_addresses: Some(addresses.tagged.clone()),
         meta: Some(meta),
         locality: None,
-    })
+    }
 }

@@ -3,7 +3,8 @@
 //! Consul's own decoder is lenient in ways that real files depend on: a block may be a list of one
 //! block, may stand twice, and its keys may be written in any case.
 
-use super::keys::{APPLIED, BLOCKS, LATER, LISTS, PROTECTION};
+use super::definitions::{self, Definition};
+use super::keys::{APPLIED, BLOCKS, DEFINITIONS, DEPRECATED, INNER, LATER, LISTS, PROTECTION};
 use super::raw::Raw;
 use lang::tree::{Member, Place, Tree, Value};
 use serde_json::{Map, Value as Json};
@@ -24,6 +25,10 @@ pub struct Sorted {
     pub known: Map<String, Json>,
     /// One for each key that has no effect.
     pub warnings: Vec<String>,
+    /// Services and checks.
+    pub definitions: Vec<Definition>,
+    /// Where each key that is applied stands, such as `ports.http`.
+    pub places: Vec<(String, Place)>,
     /// Everything that is wrong; if there is any, nothing is applied.
     pub complaints: Vec<Complaint>,
 }
@@ -50,7 +55,13 @@ impl Sorted {
     }
 
     fn warn(&mut self, key: &str) {
-        let warning = format!("{key} is accepted but has no effect in this version");
+        let warning = match DEPRECATED.iter().find(|(name, _)| *name == key) {
+            Some((_, instead)) => format!(
+                "The '{key}' field is deprecated. Use the '{instead}' field instead; {key} is \
+                 accepted but has no effect in this version"
+            ),
+            None => format!("{key} is accepted but has no effect in this version"),
+        };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -59,7 +70,7 @@ impl Sorted {
     fn take(&mut self, member: Member) {
         let Member { key, place, tree } = member;
         let blocks = || BLOCKS.iter().map(|(name, ..)| name);
-        let all = APPLIED.iter().chain(LATER).chain(PROTECTION).chain(blocks());
+        let all = APPLIED.iter().chain(LATER).chain(PROTECTION).chain(DEFINITIONS).chain(blocks());
         let Some(key) = spelled(&key, all.clone()) else {
             return self.complain(place, unknown(&key, all));
         };
@@ -67,11 +78,27 @@ impl Sorted {
             self.take_block(name, place, tree, applied, later);
         } else if APPLIED.contains(&key) {
             self.apply(None, key, place, tree);
-        } else if LATER.contains(&key) {
-            self.warn(key);
+        } else if DEFINITIONS.contains(&key) {
+            self.definitions.extend(definitions::read(key, tree, &mut self.complaints));
         } else {
-            self.protect(key, place, &tree);
-            self.warn(key);
+            self.look_into(key, &tree);
+            if PROTECTION.contains(&key) {
+                self.protect(key, place, &tree);
+            }
+            if !is_nothing(&tree) {
+                self.warn(key);
+            }
+        }
+    }
+
+    /// Finds misspelt keys in a block that has no effect.
+    fn look_into(&mut self, path: &str, tree: &Tree) {
+        let Some((_, known)) = INNER.iter().find(|(name, _)| *name == path) else { return };
+        for Member { key, place, tree } in members(tree.clone()).unwrap_or_default() {
+            match spelled(&key, known.iter()) {
+                Some(key) => self.look_into(&format!("{path}.{key}"), &tree),
+                None => self.complain(place, unknown(&format!("{path}.{key}"), known.iter())),
+            }
         }
     }
 
@@ -118,6 +145,8 @@ impl Sorted {
             let shown = block.map_or(key.to_owned(), |block| format!("{block}.{key}"));
             return self.complain(place, format!("{shown}: {error}"));
         }
+        let shown = block.map_or(key.to_owned(), |block| format!("{block}.{key}"));
+        self.places.push((shown, place));
         let into = match block {
             None => &mut self.known,
             Some(block) => {
@@ -147,10 +176,10 @@ impl Sorted {
 }
 
 /// The members of a block, or as Consul takes it too, of a list of blocks.
-fn members(tree: Tree) -> Option<Vec<Member>> {
+pub(super) fn members(tree: Tree) -> Option<Vec<Member>> {
     match tree.value {
         Value::Object(members) => Some(members),
-        Value::List(blocks) if !blocks.is_empty() => {
+        Value::List(blocks) => {
             blocks.into_iter().map(members).collect::<Option<Vec<_>>>().map(|all| all.concat())
         }
         _ => None,
@@ -206,6 +235,16 @@ fn asks_for_nothing(tree: &Tree) -> bool {
     }
 }
 
+/// Whether nothing at all is said: `{}`, `[]`.
+fn is_nothing(tree: &Tree) -> bool {
+    match &tree.value {
+        Value::Null => true,
+        Value::List(list) => list.iter().all(is_nothing),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
+
 fn is_off(tree: &Tree) -> bool {
     match &tree.value {
         Value::Bool(on) => !on,
@@ -214,7 +253,7 @@ fn is_off(tree: &Tree) -> bool {
     }
 }
 
-fn unknown<'k>(key: &str, known: impl Iterator<Item = &'k &'static str>) -> String {
+pub(super) fn unknown<'k>(key: &str, known: impl Iterator<Item = &'k &'static str>) -> String {
     let typed = key.rsplit('.').next().unwrap_or(key);
     let nearest = known.min_by_key(|name| distance(typed, name));
     match nearest {

@@ -1,7 +1,13 @@
 //! Where a configuration comes from, so that it can be read again while the process runs.
 
-use super::{Config, Raw, read_file, resolve};
-use std::path::PathBuf;
+use super::definitions::{Defined, Definition};
+use super::resolve::{Use, resolve, scripts};
+use super::{Config, Raw, Read, parse, read_file, sort};
+use anyhow::{Context, bail};
+use lang::tree::{SyntaxError, Tree};
+use model::{Check, Instance};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Consul says it too; only whoever configures it can know who reaches the port.
 const SCRIPTS_ARE_ON: &str = "enable_script_checks lets whoever reaches the HTTP port run programs \
@@ -12,16 +18,60 @@ const SCRIPTS_ARE_ON: &str = "enable_script_checks lets whoever reaches the HTTP
 const NO_HTTPS: &str = "ports.https is accepted but has no effect in this version, which serves no \
                         TLS: nothing listens there";
 
+/// Consul's words.
+const SCRIPTS_ARE_OFF: &str = "Scripts are disabled on this agent; to enable, configure \
+                               'enable_script_checks' or 'enable_local_script_checks' to true";
+
+/// The language of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// HCL, version 1.
+    Hcl,
+    /// JSON.
+    Json,
+}
+
+impl Format {
+    /// Reads the name of one.
+    pub fn named(name: &str) -> Result<Format, String> {
+        match name {
+            "hcl" => Ok(Format::Hcl),
+            "json" => Ok(Format::Json),
+            _ => Err("-config-format must be either 'hcl' or 'json'".to_owned()),
+        }
+    }
+
+    /// What reads it.
+    pub(super) fn reader(self) -> fn(&str) -> Result<Tree, SyntaxError> {
+        match self {
+            Format::Hcl => lang::hcl::parse,
+            Format::Json => lang::hcl::parse_json,
+        }
+    }
+}
+
 /// The files and flags that a process was started with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The files in the order given; later ones override.
-    pub files: Vec<PathBuf>,
-    /// What the flags say; it overrides every file.
+    /// The files and directories in the order given; later ones override.
+    pub paths: Vec<PathBuf>,
+    /// The language of all files; `None`: as their names say.
+    pub format: Option<Format>,
+    /// What the flags say that have a meaning here; it overrides every file.
     pub flags: Raw,
+    /// What the other flags say, as keys of a file.
+    pub other_flags: Option<Tree>,
+    /// Texts in HCL, which override the flags.
+    pub fragments: Vec<String>,
     /// Whether this is `-dev`.
     pub dev: bool,
+    /// Whether nothing is to be started with it.
+    pub only_checked: bool,
 }
+
+/// Each file with its size, its number on the disk and when it was written; nothing where it cannot
+/// be looked at.
+pub type Fingerprint = Vec<(PathBuf, Option<(u64, u64, i64, i64)>)>;
 
 /// What was read.
 pub struct Loaded {
@@ -31,28 +81,203 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// All of it as typed, to compare with what is read later.
     pub typed: serde_json::Value,
+    definitions: Vec<Definition>,
+}
+
+/// All files and flags together.
+#[derive(Default)]
+struct Gathered {
+    raw: Raw,
+    warnings: Vec<String>,
+    places: Vec<(String, String)>,
+    complaints: Vec<String>,
+    definitions: Vec<(String, Definition)>,
+}
+
+impl Gathered {
+    fn take(&mut self, shown: &str, read: Read) {
+        self.raw.merge(read.raw);
+        self.warnings.extend(read.warnings);
+        self.places.extend(read.places);
+        self.complaints.extend(read.complaints);
+        let definitions = read.definitions.into_iter();
+        self.definitions.extend(definitions.map(|definition| (shown.to_owned(), definition)));
+    }
+
+    /// A complaint about a key, with the place where the key was said last.
+    fn placed(&self, complaint: String) -> String {
+        let about = |key: &str| {
+            let rest = complaint.strip_prefix(key);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        let found = self.places.iter().filter(|(key, _)| about(key));
+        match found.max_by_key(|(key, _)| key.len()).map(|(key, _)| key) {
+            Some(key) => {
+                let last = self.places.iter().rev().find(|(other, _)| other == key);
+                last.map_or(complaint.clone(), |(_, place)| format!("{place}: {complaint}"))
+            }
+            None => complaint,
+        }
+    }
 }
 
 impl Sources {
-    /// Reads all files and resolves what they and the flags say.
+    /// Reads all files and resolves what they and the flags say; an error tells everything that is
+    /// wrong, a line each.
     pub fn load(&self) -> anyhow::Result<Loaded> {
-        let mut raw = if self.dev { Raw::dev() } else { Raw::default() };
-        let mut warnings = Vec::new();
-        for file in &self.files {
-            let (typed, complaints) = read_file(file)?;
-            raw.merge(typed);
-            warnings.extend(complaints);
+        let mut all = self.gather();
+        let wanted = match (self.dev, self.only_checked) {
+            (true, _) => Use::Dev,
+            (false, true) => Use::Check,
+            (false, false) => Use::Serve,
+        };
+        let resolved = resolve(all.raw.clone(), wanted);
+        if let Err(errors) = &resolved {
+            let told: Vec<String> = errors.0.iter().map(|why| all.placed(why.clone())).collect();
+            all.complaints.extend(told);
         }
-        raw.merge(self.flags.clone());
-        let typed = serde_json::to_value(&raw)?;
-        if raw.ports.https.is_some_and(|port| port > 0) {
-            warnings.push(NO_HTTPS.to_owned());
+        let scripts = scripts(&all.raw);
+        for (file, definition) in &all.definitions {
+            let place = definition.place.line;
+            let complaints = complaints(definition, scripts);
+            all.complaints.extend(complaints.map(|why| format!("{file}:{place}: {why}")));
         }
-        let config = resolve(raw, self.dev)?;
+        if !all.complaints.is_empty() {
+            all.complaints.dedup();
+            bail!("{}", all.complaints.join("\n"));
+        }
+        let config = resolved?;
         if config.checks.scripts == agent::Scripts::On {
-            warnings.push(SCRIPTS_ARE_ON.to_owned());
+            all.warnings.push(SCRIPTS_ARE_ON.to_owned());
         }
-        Ok(Loaded { config, warnings, typed })
+        if all.raw.ports.https.is_some_and(|port| port > 0) {
+            all.warnings.push(NO_HTTPS.to_owned());
+        }
+        all.warnings.extend(config.warnings.iter().cloned());
+        let mut warnings = Vec::new();
+        for warning in all.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        let typed = serde_json::to_value(&all.raw)?;
+        let definitions = all.definitions.into_iter().map(|(_, is)| is).collect();
+        Ok(Loaded { config, warnings, typed, definitions })
+    }
+
+    fn gather(&self) -> Gathered {
+        let raw = if self.dev { Raw::dev() } else { Raw::default() };
+        let mut all = Gathered { raw, ..Gathered::default() };
+        for path in &self.paths {
+            match self.files(path) {
+                Ok(Files { files, skipped }) => {
+                    all.warnings.extend(skipped);
+                    for file in files {
+                        all.take(&file.display().to_string(), read_file(&file, self.format));
+                    }
+                }
+                Err(error) => all.complaints.push(format!("{error:#}")),
+            }
+        }
+        if let Some(flags) = &self.other_flags {
+            all.take("flags", sort(flags.clone(), "flags"));
+        }
+        all.raw.merge(self.flags.clone());
+        for (n, fragment) in self.fragments.iter().enumerate() {
+            let shown = format!("flags-{n}.hcl");
+            all.take(&shown, parse(fragment, Format::Hcl.reader(), &shown));
+        }
+        all
+    }
+
+    /// The files that a path stands for: of a directory those in it whose names say their language,
+    /// in order, and not those of directories in it.
+    fn files(&self, path: &Path) -> anyhow::Result<Files> {
+        let shown = path.display();
+        let kind = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?;
+        if !kind.is_dir() {
+            return Ok(Files { files: vec![path.to_owned()], skipped: Vec::new() });
+        }
+        let (mut files, mut skipped) = (Vec::new(), Vec::new());
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {shown}"))?;
+        for entry in entries {
+            let file = entry.with_context(|| format!("cannot read {shown}"))?.path();
+            // What a link leads to counts; one that leads nowhere is told as a file is.
+            if std::fs::metadata(&file).is_ok_and(|is| is.is_dir()) {
+                continue;
+            }
+            let ending = file.extension().and_then(|ending| ending.to_str());
+            if self.format.is_some() || matches!(ending, Some("hcl" | "json")) {
+                files.push(file);
+            } else {
+                skipped.push(format!(
+                    "skipping file {}, extension must be .hcl or .json, or config format must be \
+                     set",
+                    file.display()
+                ));
+            }
+        }
+        files.sort();
+        skipped.sort();
+        Ok(Files { files, skipped })
+    }
+
+    /// What tells whether something was written anew.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let listed = |path: &PathBuf| match self.files(path) {
+            Ok(Files { files, .. }) => files,
+            Err(_) => vec![path.clone()],
+        };
+        let seen = |file: PathBuf| {
+            let found = std::fs::metadata(&file);
+            let told = found.map(|is| (is.len(), is.ino(), is.mtime(), is.mtime_nsec()));
+            (file, told.ok())
+        };
+        self.paths.iter().flat_map(listed).map(seen).collect()
+    }
+}
+
+struct Files {
+    files: Vec<PathBuf>,
+    skipped: Vec<String>,
+}
+
+/// Why an agent with these settings would not take a definition.
+fn complaints(
+    definition: &Definition,
+    scripts: agent::Scripts,
+) -> impl Iterator<Item = String> + use<> {
+    let checks = match &definition.defined {
+        Defined::Service(service) => service.registration.checks.clone(),
+        Defined::Check(check) => vec![Check::clone(check)],
+    };
+    checks.into_iter().filter_map(move |check| {
+        let run = check.definition.as_deref()?;
+        if scripts == agent::Scripts::Off && agent::is_script(run) {
+            return Some(format!("check {:?}: {SCRIPTS_ARE_OFF}", check.id.as_str()));
+        }
+        let kind = agent::unsupported(run)?;
+        Some(format!("check {:?}: {kind} checks are not supported", check.id.as_str()))
+    })
+}
+
+impl Loaded {
+    /// What the files define, for an agent that has these instances registered already.
+    pub fn definitions(&self, registered: Vec<Instance>) -> anyhow::Result<agent::Definitions> {
+        let mut found = agent::Definitions::default();
+        let mut known = registered;
+        for Definition { defined, .. } in &self.definitions {
+            match defined {
+                Defined::Service(service) => {
+                    let sidecar = service.sidecar(&known).map_err(anyhow::Error::msg)?;
+                    found.services.push(service.registration.clone());
+                    known.extend(sidecar.iter().map(|sidecar| sidecar.instance.clone()));
+                    found.services.extend(sidecar);
+                }
+                Defined::Check(check) => found.checks.push(Check::clone(check)),
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -88,12 +313,17 @@ mod tests {
         assert_eq!(changed(&old, &new), ["a", "b.c", "b.d.e", "f"]);
     }
 
+    fn sources(paths: &[&Path]) -> Sources {
+        let paths = paths.iter().map(|path| path.to_path_buf()).collect();
+        Sources { paths, dev: true, ..Sources::default() }
+    }
+
     #[test]
-    fn flags_override_files_each_time_they_are_read() {
+    fn flags_override_files_each_time_they_are_read_and_fragments_override_flags() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("a.json");
         let flags = Raw { node_name: Some("flag".to_owned()), ..Raw::default() };
-        let sources = Sources { files: vec![file.clone()], flags, dev: true };
+        let sources = Sources { flags, ..sources(&[&file]) };
         std::fs::write(&file, r#"{"node_name": "file", "log_level": "warn"}"#).unwrap();
         let first = sources.load().unwrap();
         assert_eq!(first.config.node.name, "flag".into());
@@ -101,7 +331,77 @@ mod tests {
         let second = sources.load().unwrap();
         assert_eq!(second.config.log_level, tracing::Level::DEBUG);
         assert_eq!(changed(&first.typed, &second.typed), ["log_level"]);
+        let fragments = vec!["node_name = \"fragment\"".to_owned(), "check {}".to_owned()];
+        let sources = Sources { fragments, ..sources };
+        let error = sources.load().map(|_| ()).unwrap_err().to_string();
+        assert_eq!(error, "flags-1.hcl:1: check: Missing check name");
+        let sources = Sources { fragments: sources.fragments[..1].to_vec(), ..sources };
+        assert_eq!(sources.load().unwrap().config.node.name, "fragment".into());
         std::fs::write(&file, "{").unwrap();
         assert!(sources.load().is_err());
+    }
+
+    #[test]
+    fn a_directory_is_its_files_in_order_and_lists_append() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("b.hcl"), "datacenter = \"b\"\nservice { name = \"web\" }").unwrap();
+        std::fs::write(at("a.json"), r#"{"datacenter": "a", "services": [{"name": "db"}]}"#)
+            .unwrap();
+        std::fs::write(at("notes.txt"), "not read").unwrap();
+        std::fs::create_dir(at("inner.hcl")).unwrap();
+        std::fs::write(at("inner.hcl/c.hcl"), "nope = 1").unwrap();
+        let loaded = sources(&[directory.path(), &at("a.json")]).load().unwrap();
+        // The file that is read twice is read last.
+        assert_eq!(loaded.config.datacenter, "a");
+        let names = loaded.definitions(Vec::new()).unwrap().services;
+        let names: Vec<_> = names.iter().map(|is| is.instance.id.to_string()).collect();
+        assert_eq!(names, ["db", "web", "db"]);
+        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains("notes.txt, extension must be"));
+        let all = Sources { format: Some(Format::Hcl), ..sources(&[directory.path()]) };
+        let error = all.load().map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("notes.txt:1:"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_several_files_is_told_at_once_each_with_its_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("a.hcl"), "datacenter = \"a b\"\nlog_level = \"loud\"").unwrap();
+        std::fs::write(at("b.hcl"), "\ncheck { name = \"c\" args = [\"x\"] interval = \"1s\" }")
+            .unwrap();
+        std::fs::write(at("c.json"), "{").unwrap();
+        let absent = at("absent.hcl");
+        let error = sources(&[directory.path(), &absent]).load().map(|_| ()).unwrap_err();
+        let shown = directory.path().display().to_string();
+        let told = error.to_string().replace(&shown, "");
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "/c.json:1:2: expected a key in double quotes, found the end of the file",
+                "cannot read /absent.hcl: No such file or directory (os error 2)",
+                "/a.hcl:1: datacenter can only contain lowercase alphanumeric, - or _ characters.",
+                "/a.hcl:2: log_level \"loud\" is none of trace, debug, info, warn, err",
+                "/b.hcl:2: check \"c\": Scripts are disabled on this agent; to enable, configure \
+             'enable_script_checks' or 'enable_local_script_checks' to true",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_written_anew_has_another_fingerprint() {
+        let directory = tempfile::tempdir().unwrap();
+        let sources = sources(&[directory.path()]);
+        let empty = sources.fingerprint();
+        std::fs::write(directory.path().join("a.hcl"), "server = true").unwrap();
+        let one = sources.fingerprint();
+        assert_ne!(empty, one);
+        assert_eq!(one, sources.fingerprint());
+        let new = directory.path().join("new");
+        std::fs::write(&new, "server = true").unwrap();
+        std::fs::rename(&new, directory.path().join("a.hcl")).unwrap();
+        assert_ne!(one, sources.fingerprint());
     }
 }

@@ -1,12 +1,14 @@
 //! Tables: what configuration is taken, what it becomes, what is refused.
 
+use super::resolve::{Config, Use, resolve};
 use super::*;
 
 fn resolved(text: &str) -> anyhow::Result<(Config, Vec<String>)> {
-    let (raw, warnings) = parse(text, lang::hcl::parse, "file")?;
+    let read = parse(text, lang::hcl::parse, "file");
+    anyhow::ensure!(read.complaints.is_empty(), "{}", read.complaints.join("\n"));
     let mut base = Raw::dev();
-    base.merge(raw);
-    Ok((resolve(base, true)?, warnings))
+    base.merge(read.raw);
+    Ok((resolve(base, Use::Dev)?, read.warnings))
 }
 
 #[track_caller]
@@ -239,11 +241,38 @@ fn what_makes_no_sense_is_refused_by_name() {
 #[test]
 fn a_role_that_does_not_exist_yet_is_refused() {
     for (raw, reason) in [
-        (Raw::default(), "client agent"),
-        (Raw { server: Some(true), ..Raw::default() }, "-bootstrap-expect=1"),
-        (Raw { server: Some(true), bootstrap: Some(true), ..Raw::default() }, "data_dir"),
+        (Raw { data_dir: Some("/x".into()), ..Raw::default() }, "client agent"),
+        (
+            Raw { data_dir: Some("/x".into()), server: Some(true), ..Raw::default() },
+            "-bootstrap-expect=1",
+        ),
+        (
+            Raw { server: Some(true), bootstrap: Some(true), ..Raw::default() },
+            "data_dir cannot be empty",
+        ),
+        (
+            Raw { bootstrap: Some(true), ..Raw::default() },
+            "'bootstrap = true' requires 'server = true'",
+        ),
+        (
+            Raw { bootstrap_expect: Some(1), ..Raw::default() },
+            "'bootstrap_expect > 0' requires 'server = true'",
+        ),
+        (
+            Raw {
+                server: Some(true),
+                bootstrap: Some(true),
+                bootstrap_expect: Some(1),
+                ..Raw::default()
+            },
+            "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive",
+        ),
+        (
+            Raw { server: Some(true), bootstrap_expect: Some(-1), ..Raw::default() },
+            "bootstrap_expect cannot be -1. Must be greater than or equal to zero",
+        ),
     ] {
-        let error = resolve(raw, false).expect_err(reason).to_string();
+        let error = resolve(raw, Use::Serve).expect_err(reason).to_string();
         assert!(error.contains(reason), "{error}");
     }
 }
@@ -297,14 +326,139 @@ fn the_file_of_consuls_go_test_server_is_accepted() {
         {"cluster_id": "11111111-2222-3333-4444-555555555555"}}, "skip_leave_on_interrupt": true,
         "peering": {"enabled": true}, "autopilot": {"server_stabilization_time": "1ms"},
         "locality": {"region": "r", "zone": "z"}, "experiments": ["x"], "version": "1.22.0"}"#;
-    let (raw, _) = parse(text, lang::hcl::parse_json, "file").unwrap();
-    let config = resolve(raw, false).unwrap();
+    let read = parse(text, lang::hcl::parse_json, "file");
+    assert_eq!(read.complaints, Vec::<String>::new());
+    let config = resolve(read.raw, Use::Serve).unwrap();
     assert_eq!((config.ports.http, config.ports.serf_lan), (Some(2), 4));
 }
 
 #[test]
 fn an_empty_file_says_nothing() {
-    let (raw, warnings) = parse("", lang::hcl::parse_json, "file").unwrap();
+    let Read { raw, warnings, complaints, .. } = parse("", lang::hcl::parse_json, "file");
     assert_eq!(serde_json::to_value(raw).unwrap(), serde_json::to_value(Raw::default()).unwrap());
-    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!((warnings, complaints), (vec![], vec![]));
+}
+
+#[test]
+fn the_addresses_given_to_others_arrive() {
+    let tagged = |c: &Config| {
+        let all = c.node.tagged_addresses.iter().flatten();
+        all.map(|(tag, ip)| format!("{tag}={ip}")).collect::<Vec<_>>().join(" ")
+    };
+    check(
+        "advertise_addr = \"10.0.0.9\"",
+        tagged,
+        "lan=10.0.0.9 lan_ipv4=10.0.0.9 wan=10.0.0.9 wan_ipv4=10.0.0.9".to_owned(),
+    );
+    check(
+        "advertise_addr_ipv4 = \"10.0.0.9\" advertise_addr_ipv6 = \"fd00::1\"
+         advertise_addr_wan = \"203.0.113.1\" tagged_addresses { rack = \"10.9.9.9\" }",
+        tagged,
+        "lan=10.0.0.9 lan_ipv4=10.0.0.9 lan_ipv6=fd00::1 rack=10.9.9.9 wan=203.0.113.1 \
+         wan_ipv4=203.0.113.1"
+            .to_owned(),
+    );
+    check("advertise_addr = \"10.0.0.9\"", |c| c.advertise.to_string(), "10.0.0.9".to_owned());
+    let template = "client_addr = \"{{ GetInterfaceIP \\\"lo\\\" }}\"";
+    check(template, |c| c.http[0].is_loopback(), true);
+    refuse("advertise_addr = \"0.0.0.0\"", "Advertise address cannot be 0.0.0.0, :: or [::]");
+    refuse("advertise_addr_wan = \"::\"", "Advertise WAN address cannot be 0.0.0.0, :: or [::]");
+    refuse("bind_addr = \"{{ GetNothing }}\"", "bind_addr: template {{GetNothing}}");
+}
+
+#[test]
+fn what_is_about_the_process_arrives() {
+    check("pid_file = \"/run/x\"", |c| c.pid_file.clone(), Some("/run/x".into()));
+    check("pid_file = \"\"", |c| c.pid_file.clone(), None);
+    check("log_json = true", |c| c.log.json, true);
+    check("auto_reload_config = true", |c| c.auto_reload, true);
+    check("node_meta { rack = \"7\" }", |c| c.node.meta.as_ref().map_or(0, |meta| meta.len()), 3);
+    refuse("node_meta { \"a b\" = \"7\" }", "Key contains invalid characters");
+    refuse("node_meta { consul-x = \"7\" }", "Key prefix 'consul-' is reserved for internal use");
+}
+
+#[test]
+fn a_key_of_older_files_is_taken_with_what_to_use_instead() {
+    for (text, told) in [
+        (
+            "start_join = [\"a\"]",
+            "The 'start_join' field is deprecated. Use the 'retry_join' field instead; start_join is accepted but has no effect in this version",
+        ),
+        (
+            "recursor = \"127.0.0.1\"",
+            "The 'recursor' field is deprecated. Use the 'recursors' field instead; recursor is accepted but has no effect in this version",
+        ),
+        (
+            "ui = true",
+            "The 'ui' field is deprecated. Use the 'ui_config.enabled' field instead; ui is accepted but has no effect in this version",
+        ),
+        (
+            "enable_ui = true",
+            "The 'enable_ui' field is deprecated. Use the 'ui_config.enabled' field instead; enable_ui is accepted but has no effect in this version",
+        ),
+        ("ports { rpc = 8400 }", "ports.rpc is accepted but has no effect in this version"),
+    ] {
+        let (_, warnings) = resolved(text).expect(text);
+        assert_eq!(warnings, [told], "{text}");
+    }
+}
+
+#[test]
+fn odd_forms_that_files_depend_on_are_taken() {
+    for text in [
+        r#"{"acl": [{"enabled": false, "tokens": [{"agent": null}]}]}"#,
+        r#"{"segments": null, "watches": [], "telemetry": {}, "ports": [{"http": 0}]}"#,
+        r#"{"service": [{"name": "a"}, {"Name": "b", "Check": {"TTL": "1s"}}], "Services": []}"#,
+        "service { name = \"a\" }\nservice { name = \"b\" }\nservices = [{ name = \"c\" }]",
+        "services { name = \"a\" }\nservices { name = \"b\" }\ncheck { id = \"c\" ttl = \"1s\" }",
+    ] {
+        resolved(text).expect(text);
+    }
+    let read = parse("service { name = \"a\" } service { name = \"b\" }", lang::hcl::parse, "f");
+    assert_eq!(read.definitions.len(), 2);
+}
+
+#[test]
+fn a_misspelt_key_is_found_in_blocks_inside_blocks_too() {
+    for (text, told) in [
+        (
+            "telemetry {\n prefix_filer = [] }",
+            "file:2: invalid config key telemetry.prefix_filer; did you mean prefix_filter?",
+        ),
+        (
+            "acl { tokens {\n inital_management = \"x\" } }",
+            "file:2: invalid config key acl.tokens.inital_management; did you mean initial_management?",
+        ),
+        (
+            "tls { defaults { ca_fil = \"x\" } }",
+            "file:1: invalid config key tls.defaults.ca_fil; did you mean ca_file?",
+        ),
+        (
+            "ui_config { metrics_proxy { base = \"x\" } }",
+            "file:1: invalid config key ui_config.metrics_proxy.base",
+        ),
+    ] {
+        let error = resolved(text).map(|_| ()).expect_err(text).to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn what_is_only_checked_may_be_any_role() {
+    let client = || Raw {
+        data_dir: Some("/x".into()),
+        bind_addr: Some("10.0.0.1".into()),
+        ..Raw::default()
+    };
+    assert!(resolve(client(), Use::Check).is_ok());
+    for (expected, warning) in [(2, "no failure tolerance"), (4, "even number"), (3, "")] {
+        let raw = Raw { server: Some(true), bootstrap_expect: Some(expected), ..client() };
+        let warnings = resolve(raw, Use::Check).expect("it is taken").warnings.join("");
+        assert!(
+            warnings.contains(warning) && warnings.is_empty() == warning.is_empty(),
+            "{warnings}"
+        );
+    }
+    let error = resolve(Raw::default(), Use::Check).expect_err("it is refused").to_string();
+    assert_eq!(error, "data_dir cannot be empty");
 }

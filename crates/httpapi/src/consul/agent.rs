@@ -79,13 +79,7 @@ pub async fn deregister(call: Call) -> Result<Answer, Problem> {
 pub async fn register_check(mut call: Call) -> Result<Answer, Problem> {
     let body = call.json().await?;
     let definition = Definition::read(&body, Given::Alone, &Place::root("").inside("Alias", ""))?;
-    if definition.name.is_empty() {
-        return Err(Problem::bad("Missing check name"));
-    }
-    if !definition.has_known_status() {
-        return Err(Problem::bad("Bad check status"));
-    }
-    definition.validate()?;
+    definition.validate_alone()?;
     let instance = match definition.instance.as_str() {
         "" => None,
         id => {
@@ -95,9 +89,7 @@ pub async fn register_check(mut call: Call) -> Result<Answer, Problem> {
         }
     };
     allow_check(&call, &call.authorizer(), instance.as_ref().map(|is| is.service.as_str()))?;
-    let name = definition.name.clone();
-    let id = if definition.id.is_empty() { name.clone() } else { definition.id.clone() };
-    let mut check = definition.into_check(id, name, Given::Alone);
+    let mut check = definition.into_check_alone();
     check.node = call.context.identity.node_name.clone();
     if let Some(instance) = instance {
         check.instance = instance.id;

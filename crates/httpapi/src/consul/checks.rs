@@ -78,6 +78,24 @@ impl Definition {
         *self == Definition::default()
     }
 
+    /// Why it cannot be registered by itself, in the order in which Consul looks.
+    pub fn validate_alone(&self) -> Result<(), Problem> {
+        if self.name.is_empty() {
+            return Err(Problem::bad("Missing check name"));
+        }
+        if !self.has_known_status() {
+            return Err(Problem::bad("Bad check status"));
+        }
+        self.validate()
+    }
+
+    /// The check of a definition that stands alone; its name is its id where it has none.
+    pub fn into_check_alone(self) -> Check {
+        let name = self.name.clone();
+        let id = if self.id.is_empty() { name.clone() } else { self.id.clone() };
+        self.into_check(id, name, Given::Alone)
+    }
+
     /// Why the definition cannot be run.
     pub fn validate(&self) -> Result<(), Problem> {
         match self.complaint() {

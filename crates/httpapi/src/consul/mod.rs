@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod catalog;
 mod checks;
 pub mod coordinate;
+pub mod definitions;
 pub mod error;
 pub mod event;
 mod filter;

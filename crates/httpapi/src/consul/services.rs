@@ -125,7 +125,7 @@ const AGENT_SERVICE: &str = concat!(
 );
 
 /// A service as it was given to the agent.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ServiceDefinition {
     /// The service; its id is empty if none was given.
     pub instance: Instance,

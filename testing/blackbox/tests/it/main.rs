@@ -31,6 +31,8 @@ mod cli_lock;
 mod cli_watch;
 mod clients;
 mod command_line;
+mod config_definitions;
+mod config_validate;
 mod consul_template;
 mod dashboard;
 mod dev_command;

@@ -133,10 +133,9 @@ pub struct Ports {
 
 /// Consul's smallest session TTL.
 const SESSION_TTL_MIN: Nanos = Nanos::seconds(10);
-/// Consul's largest value.
+/// Consul's largest value, and its largest transaction.
 const KV_MAX_VALUE_SIZE: i64 = 512 * 1024;
-/// Consul's largest transaction.
-const TXN_MAX_REQ_LEN: i64 = 512 * 1024;
+const TXN_MAX_REQ_LEN: i64 = KV_MAX_VALUE_SIZE;
 /// The largest that can be configured: what fits into one entry of the log.
 const LARGEST_KV_VALUE: usize = 15 << 20;
 /// Consul's limit of connections.
@@ -144,14 +143,12 @@ const HTTP_MAX_CONNS_PER_CLIENT: i64 = 200;
 /// What stays free on the disk of the data directory.
 const DISK_RESERVE_BYTES: u64 = 64 << 20;
 
-/// How long Consul's blocking queries wait.
+/// How long Consul's blocking queries wait, and how long at most.
 const DEFAULT_QUERY_TIME: Duration = Duration::from_secs(300);
-/// How long they wait at most.
 const MAX_QUERY_TIME: Duration = Duration::from_secs(600);
 
-/// Consul's limit on what a check says.
+/// Consul's limit on what a check says, and after how long it tells the catalog of new output.
 const CHECK_OUTPUT_MAX_SIZE: i64 = 4096;
-/// After how long Consul tells the catalog of new output.
 const CHECK_UPDATE_INTERVAL: Nanos = Nanos::seconds(300);
 
 /// Everything that is wrong with a configuration, a line each; most begin with their key.

@@ -224,3 +224,13 @@ fn scripts_of_files_run_where_those_of_requests_do_not() -> Result<()> {
     ensure!(refused.status != 200, "{refused:?}");
     Ok(())
 }
+
+#[test]
+fn a_check_that_nobody_can_run_is_refused_with_its_line() -> Result<()> {
+    let files = Files::of(Launch::dev());
+    files.write("a.hcl", "check { name = \"d\" os_service = \"sshd\" interval = \"10s\" }");
+    let (status, said) = files.launch.run()?;
+    ensure!(!status.success(), "{said}");
+    ensure!(said.contains("a.hcl:1: check \"d\": OSService checks are not supported"), "{said}");
+    Ok(())
+}

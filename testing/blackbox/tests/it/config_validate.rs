@@ -85,7 +85,7 @@ fn every_flag_of_consul_is_taken() -> Result<()> {
     ensure!(std::fs::read_to_string(&pid)? == server.process.pid().to_string(), "the pid file");
     let said = server.process.said();
     ensure!(said.contains("retry_join is accepted but has no effect"), "{said}");
-    ensure!(said.lines().any(|line| line.starts_with("{\"timestamp\"")), "{said}");
+    ensure!(said.lines().any(|line| line.starts_with("{\"@level\"")), "{said}");
     server.stop()?;
     ensure!(!pid.exists(), "the pid file is gone");
     for (flag, key) in [

@@ -136,7 +136,7 @@ const SESSION_TTL_MIN: Nanos = Nanos::seconds(10);
 /// Consul's largest value, and its largest transaction.
 const KV_MAX_VALUE_SIZE: i64 = 512 * 1024;
 const TXN_MAX_REQ_LEN: i64 = KV_MAX_VALUE_SIZE;
-/// The largest that can be configured: what fits into one entry of the log.
+/// The largest of both: what fits into one entry of the log.
 const LARGEST_KV_VALUE: usize = 15 << 20;
 /// Consul's limit of connections.
 const HTTP_MAX_CONNS_PER_CLIENT: i64 = 200;

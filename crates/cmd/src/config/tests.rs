@@ -465,19 +465,19 @@ fn what_is_only_checked_may_be_any_role() {
 
 #[test]
 fn every_key_without_effect_is_taken_with_a_warning_or_refused_as_protection() {
-    for key in super::keys::LATER {
+    for key in keys::LATER {
         let (_, warnings) = resolved(&format!("{key} = \"x\"")).expect(key);
         let told = warnings.first().expect(key);
         let named = format!("{key} is accepted but has no effect in this version");
         assert!(warnings.len() == 1 && told.ends_with(&named), "{warnings:?}");
     }
-    for (block, applied, later) in super::keys::BLOCKS {
+    for (block, applied, later) in keys::BLOCKS {
         for key in later.iter().filter(|key| !applied.contains(key)) {
             let (_, warnings) = resolved(&format!("{block} {{ {key} = \"x\" }}")).expect(key);
             assert!(warnings[0].starts_with(&format!("{block}.{key} ")), "{warnings:?}");
         }
     }
-    for key in super::keys::PROTECTION {
+    for key in keys::PROTECTION {
         refuse(&format!("{key} = \"x\""), &format!("file:1: {key} asks for protection"));
     }
 }

@@ -256,6 +256,12 @@ impl Process {
         Ok(kill(Pid::from_raw(self.pid().try_into()?), signal)?)
     }
 
+    /// Whether a signal has stopped it.
+    pub fn stands_still(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+    }
+
     /// Waits for its end and for the last of its words.
     pub fn wait_end(&mut self, limit: Duration) -> Result<ExitStatus> {
         let ended = until("the end of the process", limit, || {

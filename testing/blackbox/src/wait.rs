@@ -35,3 +35,9 @@ pub fn until_at_ease<T>(
 pub fn until_true(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Result<()> {
     until(what, limit, || if holds() { Ok(()) } else { Err(anyhow!("it does not hold")) })
 }
+
+/// Lets real time pass, and is no wait for anything: for a test whose subject is time that passes for a process, which
+/// has no other clock.
+pub fn let_pass(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -233,11 +233,10 @@ async fn the_end_answers_who_waits_and_a_client_that_goes_leaves_nothing() {
     gone.abort();
     until("its interest is gone", || face.catalog.waiters().watched() == 0).await;
     let task =
-        tokio::spawn(async move { ask(at, "GET", "/v1/kv/a?index=1&wait=60s", "", "").await });
+        tokio::spawn(async move { ask(at, "GET", "/v1/kv/a?index=1&wait=600s", "", "").await });
     until("it waits", || face.catalog.waiters().watched() == 1).await;
-    let began = Instant::now();
     face.server.shutdown().await;
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    let reply = task.await.unwrap();
+    let answered = tokio::time::timeout(Duration::from_secs(300), task).await;
+    let reply = answered.expect("before its time is over").unwrap();
     assert_eq!((reply.status, reply.body.as_str()), (500, "shutting down"));
 }

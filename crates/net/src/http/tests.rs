@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Echoes bodies, blocks on `/wait` and with a body on `/hold` until it is ended, and says much on
-/// `/large`.
+/// `/large`. It tells that it began `/wait`, that it has the body of `/hold`, and that it is about to
+/// read that of `/slow`.
 struct Echo {
     ending: CancellationToken,
     keep: usize,
@@ -38,6 +39,9 @@ impl Service for Echo {
             }
             if request.head.uri.path() == "/large" {
                 return text(200, vec![b'x'; LARGE].into());
+            }
+            if request.head.uri.path() == "/slow" {
+                began.notify_one();
             }
             let read = request.body(keep).await;
             if request.head.uri.path() == "/hold" && read.is_ok() {
@@ -125,15 +129,22 @@ async fn a_body_that_does_not_come_is_given_up() {
 
 #[tokio::test]
 async fn a_body_that_comes_steadily_may_take_longer() {
-    let grace = Duration::from_millis(100);
-    let limits = Limits { body_timeout: grace, body_rate: 1, ..Limits::default() };
-    let mut client = connect(&start(limits, 100)).await;
-    let head =
-        "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 9\r\n\r\n12345678";
-    client.write_all(head.as_bytes()).await.unwrap();
-    tokio::time::sleep(grace * 2).await;
-    let answer = ask(&mut client, "9").await;
-    assert!(answer.ends_with("123456789"), "{answer}");
+    let grace = Duration::from_secs(60);
+    // Eight bytes earn a second each, or next to nothing.
+    let slow = "request body did not come in time";
+    for (body_rate, rest, end) in [(1, "9", "123456789"), (1 << 20, "", slow)] {
+        let limits = Limits { body_timeout: grace, body_rate, ..Limits::default() };
+        let running = start(limits, 100);
+        let mut client = connect(&running).await;
+        let begun = put("123456789").replace("/x", "/slow");
+        client.write_all(begun.strip_suffix('9').unwrap().as_bytes()).await.unwrap();
+        running.began.notified().await;
+        tokio::time::pause();
+        tokio::time::advance(grace + Duration::from_secs(4)).await;
+        tokio::time::resume();
+        let answer = ask(&mut client, rest).await;
+        assert!(answer.ends_with(end), "{answer}");
+    }
 }
 
 const BUSY: &str = "too many request bodies at once, try again later";
@@ -270,9 +281,12 @@ async fn the_end_answers_what_waits_and_comes_at_once() {
     let mut idle = connect(&running).await;
     client.write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     running.began.notified().await;
-    let began = Instant::now();
+    // Where something waited for the grace, this clock would jump there.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
     running.server.shutdown().await;
-    assert!(began.elapsed() < shutdown_grace / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < shutdown_grace, "{:?}", began.elapsed());
+    tokio::time::resume();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 500") && answer.ends_with("ended"), "{answer}");

@@ -1,12 +1,12 @@
 //! How the process starts, refuses to start, and ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use blackbox::binary::rutter;
 use blackbox::http::Http;
 use blackbox::server::{Launch, Server};
-use blackbox::wait::{SOON, until, until_true};
+use blackbox::wait::{SOON, let_pass, until, until_true};
 use blackbox::web::Web;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -50,11 +50,11 @@ fn a_process_that_stood_still_goes_on_where_it_was() -> Result<()> {
     for launch in [Launch::dev(), Launch::durable()] {
         let server = launch.start()?;
         let mut http = server.client();
-        http.put_ok("/v1/session/create", r#"{"TTL":"10s"}"#)?;
+        http.put_ok("/v1/session/create", r#"{"TTL":"60s"}"#)?;
         http.put_ok("/v1/kv/before", "x")?;
         server.process.signal(Signal::SIGSTOP)?;
-        let began = Instant::now(); // longer than any lease; shorter than the session's time
-        until_true("six seconds", SOON, || began.elapsed() > Duration::from_secs(6))?;
+        until_true("it stands still", SOON, || server.process.stands_still())?;
+        let_pass(Duration::from_secs(6)); // longer than any lease; shorter than the session's time
         server.process.signal(Signal::SIGCONT)?;
         http.put_ok("/v1/kv/after", "x")?;
         ensure!(http.get("/v1/kv/before?consistent")?.status == 200, "a consistent read");

@@ -145,6 +145,10 @@ fn consuls_json_has_its_shape() -> Result<()> {
     };
     let gauge = found("Gauges", "consul.leader").context("a gauge")?;
     ensure!(gauge["Value"] == 1.0 && gauge["Labels"].is_object(), "{gauge}");
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    let memory = format!("consul.{}.runtime.alloc_bytes", host.trim());
+    let memory = found("Gauges", &memory).context("the memory under Consul's name")?;
+    ensure!(memory["Value"].as_f64() > Some(1e6), "{memory}");
     let counter = found("Counters", "consul.http.requests").context("a counter")?;
     for field in ["Count", "Rate", "Sum", "Min", "Max", "Mean", "Stddev"] {
         ensure!(counter[field].is_number(), "{field} in {counter}");

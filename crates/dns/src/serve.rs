@@ -1,4 +1,4 @@
-//! The fast loop: one pinned thread, one socket, one pointer load a batch.
+//! The fast loop: one pinned thread, one socket, two pointer loads a batch.
 
 use crate::answer::{Channel, Fate};
 use crate::meters::{Count, Tally};

@@ -92,6 +92,23 @@ mod tests {
     use catalog::Acl;
 
     #[test]
+    fn new_settings_show_the_same_rows_and_old_pictures_are_freed() {
+        let table = table(&Config::default());
+        let view = Arc::new(View::new(Acl::Off));
+        table.reconfigure(&Config::default());
+        assert!(!table.load().is_complete, "nothing was published yet");
+        table.publish(&view, &Touched::everything());
+        let reading = table.load();
+        let seen = Arc::downgrade(&reading);
+        table.reconfigure(&Config { only_passing: true, ..Config::default() });
+        assert!(table.load().is_complete);
+        assert_eq!(table.retired(), 1);
+        drop(reading);
+        table.publish(&view, &Touched::default());
+        assert_eq!((table.retired(), seen.upgrade().is_none()), (0, true));
+    }
+
+    #[test]
     fn a_replaced_picture_is_freed_by_the_publisher_after_its_last_reader() {
         let table = table(&Config::default());
         let view = Arc::new(View::new(Acl::Off));

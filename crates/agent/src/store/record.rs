@@ -136,3 +136,32 @@ fn operation(kind: Kind) -> Option<Operation> {
         }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Check, Instance};
+
+    #[test]
+    fn what_files_define_is_told_from_what_clients_register() {
+        let registration = || {
+            let instance = Instance { id: "web".into(), ..Instance::default() };
+            let check = Check { id: "c".into(), ..Check::default() };
+            Box::new(Registration { instance, checks: vec![check] })
+        };
+        let check = || Box::new(Check { id: "node".into(), ..Check::default() });
+        let operations = vec![
+            Operation::Register(registration(), ExistingChecks::Keep),
+            Operation::Define(registration()),
+            Operation::RegisterCheck(check()),
+            Operation::DefineCheck(check()),
+        ];
+        assert_eq!(decode(&encode(&operations)), Some(operations));
+    }
+
+    #[test]
+    fn a_store_from_before_files_defined_anything_is_read() {
+        // `deregister web`, as the first version wrote it.
+        assert_eq!(decode(b"\x0a\x05\x12\x03web"), Some(vec![Operation::Deregister("web".into())]));
+    }
+}

@@ -80,7 +80,8 @@ pub fn run(words: &[OsString]) -> io::Result<()> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no script to guard"));
     };
-    prctl::set_child_subreaper(true)?;
+    // Where the system refuses it, what leaves the group is lost sight of, and the rest is guarded.
+    let _ = prctl::set_child_subreaper(true);
     let mut agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let watched = agent.try_clone()?;
     // Held by who starts or ends children, so that nothing is started once all is to end.

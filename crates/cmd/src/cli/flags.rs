@@ -15,35 +15,35 @@ const HEADING: &str = "Connection";
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = HEADING)]
 pub struct ClientFlags {
-    /// Where the agent answers: HOST:PORT, http://…, https://… or unix:///PATH [CONSUL_HTTP_ADDR;
-    /// else 127.0.0.1:8500]
+    /// Where the agent answers: HOST:PORT, http://…, https://… or unix:///PATH (CONSUL_HTTP_ADDR;
+    /// else 127.0.0.1:8500)
     #[arg(long, value_name = "ADDRESS")]
     http_addr: Option<String>,
-    /// The token of whoever asks [CONSUL_HTTP_TOKEN]
+    /// The token of whoever asks (CONSUL_HTTP_TOKEN)
     #[arg(long, value_name = "SECRET")]
     token: Option<String>,
-    /// A file that holds the token [CONSUL_HTTP_TOKEN_FILE]
+    /// A file that holds the token (CONSUL_HTTP_TOKEN_FILE)
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// A file of authorities that vouch for the agent [CONSUL_CACERT]
+    /// A file of authorities that vouch for the agent (CONSUL_CACERT)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// A directory of such files [CONSUL_CAPATH]
+    /// A directory of such files (CONSUL_CAPATH)
     #[arg(long, value_name = "DIR")]
     ca_path: Option<PathBuf>,
-    /// A file with the certificate to show [CONSUL_CLIENT_CERT]
+    /// A file with the certificate to show (CONSUL_CLIENT_CERT)
     #[arg(long, value_name = "FILE")]
     client_cert: Option<PathBuf>,
-    /// A file with its key [CONSUL_CLIENT_KEY]
+    /// A file with its key (CONSUL_CLIENT_KEY)
     #[arg(long, value_name = "FILE")]
     client_key: Option<PathBuf>,
-    /// The name to expect of the agent [CONSUL_TLS_SERVER_NAME]
+    /// The name to expect of the agent (CONSUL_TLS_SERVER_NAME)
     #[arg(long, value_name = "NAME")]
     tls_server_name: Option<String>,
-    /// Sent along; there is one namespace [CONSUL_NAMESPACE]
+    /// Sent along; there is one namespace (CONSUL_NAMESPACE)
     #[arg(long, value_name = "NAME", alias = "ns")]
     namespace: Option<String>,
-    /// Sent along; there is one partition [CONSUL_PARTITION]
+    /// Sent along; there is one partition (CONSUL_PARTITION)
     #[arg(long, value_name = "NAME")]
     partition: Option<String>,
 }

@@ -4,6 +4,7 @@
 
 use crate::config::Config;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// The addresses that were bound.
@@ -18,7 +19,14 @@ pub struct Bound {
 
 /// Prints who runs where, and last the line from which programs learn the ports.
 pub fn print(config: &Config, bound: &Bound, invoked_as: &str) {
-    print!("{}", told(config, bound, invoked_as == "consul"));
+    say(&told(config, bound, invoked_as == "consul"));
+}
+
+/// Writes to standard output. Who reads it may have gone (`| head -1`), and a file may have no room:
+/// neither ends an agent.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn told(config: &Config, bound: &Bound, as_consul: bool) -> String {

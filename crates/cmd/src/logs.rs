@@ -46,11 +46,13 @@ impl LogLevel {
     }
 }
 
-/// Our own lines at the level asked for; libraries only when something is wrong.
+/// Our own lines at the level asked for; libraries only when something is wrong. The consensus engine
+/// warns of what is the way of every start, so of it only errors count.
 fn targets(level: Level) -> Targets {
-    let libraries = ["h2", "hyper", "hyper_util", "openraft", "raft_log", "rustls"];
+    let libraries = ["h2", "hyper", "hyper_util", "raft_log", "rustls"];
     let quiet = libraries.map(|name| (name, level.min(Level::WARN)));
-    Targets::new().with_default(level).with_targets(quiet)
+    let engine = ("openraft", level.min(Level::ERROR));
+    Targets::new().with_default(level).with_targets(quiet).with_target(engine.0, engine.1)
 }
 
 /// Where lines go.

@@ -1,5 +1,6 @@
 //! The sample service of `rutter dev`: a real HTTP server with a real check.
 
+use crate::banner;
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -98,11 +99,8 @@ pub async fn show(http: Option<SocketAddr>, dns: Option<SocketAddr>) {
         lines.push(format!("{at} {NAME}.service.consul"));
         lines.push(format!("{at} {NAME}.service.consul SRV"));
     }
-    println!("\nThe sample service '{NAME}' is up. Try:\n");
-    for line in lines {
-        println!("  {line}");
-    }
-    println!();
+    let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    banner::say(&format!("\nThe sample service '{NAME}' is up. Try:\n\n{lines}\n"));
 }
 
 async fn found_by_http(http: SocketAddr) -> Option<bool> {

@@ -84,6 +84,7 @@ async fn run_until_stopped(
         tokio::spawn(async move { process.follow_files().await });
     }
     banner::print(&config, &running.bound, &invoked_as);
+    info!(http = ?running.bound.http, dns = ?running.bound.dns, "agent running");
     if sample {
         show_sample(&config, &running).await?;
     }

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::go_bool;
 use super::output;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const HEADING: &str = "Connection";
 
@@ -117,23 +117,26 @@ impl ClientFlags {
     /// In this order: `-token-file`, `-token`, the file that the environment names, its token.
     fn token(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
         if let Some(file) = &self.token_file {
-            let read = std::fs::read_to_string(file);
-            let read = read.map_err(|why| {
-                let file = file.display();
-                format!("Error loading token file {file}: {}", output::file_error(&why))
-            })?;
-            let token = Some(read.trim().to_owned()).filter(|token| !token.is_empty());
-            return token.map(Some).ok_or_else(|| {
-                format!("Error loading token file {}: it is empty", file.display())
-            });
+            return token_in(file).map(Some);
         }
         if let Some(token) = self.token.clone().filter(|token| !token.is_empty()) {
             return Ok(Some(token));
         }
-        let named = env("CONSUL_HTTP_TOKEN_FILE");
-        let named = named.and_then(|file| std::fs::read_to_string(file).ok());
-        let named = named.map(|text| text.trim().to_owned()).filter(|token| !token.is_empty());
-        Ok(named.or_else(|| env("CONSUL_HTTP_TOKEN")))
+        match env("CONSUL_HTTP_TOKEN_FILE").filter(|file| !file.is_empty()) {
+            Some(file) => token_in(Path::new(&file)).map(Some),
+            None => Ok(env("CONSUL_HTTP_TOKEN")),
+        }
+    }
+}
+
+/// The token that a file holds. Going on without one would act as somebody else.
+fn token_in(file: &Path) -> Result<String, String> {
+    let shown = file.display();
+    let read = std::fs::read_to_string(file)
+        .map_err(|why| format!("Error loading token file {shown}: {}", output::file_error(&why)))?;
+    match read.trim() {
+        "" => Err(format!("Error loading token file {shown}: it is empty")),
+        token => Ok(token.to_owned()),
     }
 }
 
@@ -193,5 +196,8 @@ mod tests {
         let missing = flags(None, Some("missing".into())).settings(&|_| None);
         let why = missing.map(|_| ()).unwrap_err();
         assert_eq!(why, "Error loading token file missing: open: no such file or directory");
+        let named = |name: &str| (name == "CONSUL_HTTP_TOKEN_FILE").then(|| "missing".to_owned());
+        let missing = flags(None, None).settings(&named);
+        assert_eq!(missing.map(|_| ()).unwrap_err(), why);
     }
 }

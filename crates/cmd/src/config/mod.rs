@@ -7,6 +7,7 @@ mod addresses;
 mod definitions;
 mod keys;
 mod log;
+mod protection;
 mod raw;
 mod resolve;
 mod sockaddr;
@@ -22,6 +23,7 @@ pub use sources::{Format, Loaded, Sources, changed};
 
 use definitions::Definition;
 use lang::tree::{SyntaxError, Tree};
+use protection::Guard;
 use std::path::Path;
 
 /// What one file, or the flags, come to.
@@ -33,6 +35,8 @@ struct Read {
     definitions: Vec<Definition>,
     /// Where each key that is applied stands, as `FILE:LINE`.
     places: Vec<(String, String)>,
+    /// What may ask for protection.
+    guards: Vec<Guard>,
     /// Everything that is wrong, each with its line.
     complaints: Vec<String>,
 }
@@ -82,8 +86,15 @@ fn sort(tree: Tree, shown: &str) -> Read {
     });
     let places = sorted.places.into_iter();
     let places = places.map(|(key, place)| (key, format!("{shown}:{}", place.line))).collect();
+    let guards = sorted.guards.into_iter();
+    let guards = guards.map(|(key, place, tree)| Guard {
+        key,
+        place: format!("{shown}:{}", place.line),
+        tree,
+    });
+    let guards = guards.collect();
     let (warnings, definitions) = (sorted.warnings, sorted.definitions);
-    Read { raw, warnings, definitions, places, complaints }
+    Read { raw, warnings, definitions, places, guards, complaints }
 }
 
 #[cfg(test)]

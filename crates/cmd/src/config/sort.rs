@@ -5,6 +5,7 @@
 
 use super::definitions::{self, Definition};
 use super::keys::{APPLIED, BLOCKS, DEFINITIONS, DEPRECATED, INNER, LATER, LISTS, PROTECTION};
+use super::protection::asks_for_nothing;
 use super::raw::Raw;
 use lang::tree::{Member, Place, Tree, Value};
 use serde_json::{Map, Value as Json};
@@ -29,6 +30,8 @@ pub struct Sorted {
     pub definitions: Vec<Definition>,
     /// Where each key that is applied stands, such as `ports.http`.
     pub places: Vec<(String, Place)>,
+    /// What may ask for protection, each by its path such as `acl.tokens.agent`: judged once all is read.
+    pub guards: Vec<(String, Place, Tree)>,
     /// Everything that is wrong; if there is any, nothing is applied.
     pub complaints: Vec<Complaint>,
 }
@@ -81,22 +84,26 @@ impl Sorted {
         } else if DEFINITIONS.contains(&key) {
             self.definitions.extend(definitions::read(key, tree, &mut self.complaints));
         } else {
-            self.look_into(key, &tree);
-            if PROTECTION.contains(&key) {
-                self.protect(key, place, &tree);
-            }
+            self.look_into(key, place, &tree, PROTECTION.contains(&key));
             if !is_nothing(&tree) {
                 self.warn(key);
             }
         }
     }
 
-    /// Finds misspelt keys in a block that has no effect.
-    fn look_into(&mut self, path: &str, tree: &Tree) {
-        let Some((_, known)) = INNER.iter().find(|(name, _)| *name == path) else { return };
-        for Member { key, place, tree } in members(tree.clone()).unwrap_or_default() {
+    /// Finds misspelt keys in a block that has no effect, and keeps what may ask for protection.
+    fn look_into(&mut self, path: &str, place: Place, tree: &Tree, guards: bool) {
+        let known = INNER.iter().find(|(name, _)| *name == path);
+        let known = known.and_then(|(_, known)| Some((known, members(tree.clone())?)));
+        let Some((known, members)) = known else {
+            if guards && tree.value != Value::Null {
+                self.guards.push((path.to_owned(), place, tree.clone()));
+            }
+            return;
+        };
+        for Member { key, place, tree } in members {
             match spelled(&key, known.iter()) {
-                Some(key) => self.look_into(&format!("{path}.{key}"), &tree),
+                Some(key) => self.look_into(&format!("{path}.{key}"), place, &tree, guards),
                 None => self.complain(place, unknown(&format!("{path}.{key}"), known.iter())),
             }
         }
@@ -162,17 +169,6 @@ impl Sorted {
             (_, value) => drop(into.insert(key.to_owned(), value)),
         }
     }
-
-    /// Law 11: what asks for protection is refused, unless it says that none is wanted.
-    fn protect(&mut self, key: &str, place: Place, tree: &Tree) {
-        if !asks_for_nothing(tree) {
-            let what = format!(
-                "{key} asks for protection that this version does not give; it refuses to start \
-                 rather than run without it. Remove the key to run unprotected"
-            );
-            self.complain(place, what);
-        }
-    }
 }
 
 /// The members of a block, or as Consul takes it too, of a list of blocks.
@@ -216,22 +212,6 @@ fn plain(key: &str, tree: Tree) -> Json {
             }
             Json::Object(object)
         }
-    }
-}
-
-/// Whether a protecting key is empty or switched off, however deep; what is merely set counts.
-fn asks_for_nothing(tree: &Tree) -> bool {
-    match &tree.value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Text(text) => text.is_empty(),
-        Value::List(list) => list.iter().all(asks_for_nothing),
-        // `acl { enabled = false default_policy = "deny" }` is off, whatever else it says.
-        Value::Object(members) => {
-            let last = members.iter().rev().find(|member| member.key == "enabled");
-            last.is_some_and(|enabled| enabled.tree.value == Value::Bool(false))
-                || members.iter().all(|member| asks_for_nothing(&member.tree))
-        }
-        Value::Bool(true) | Value::Number(_) => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a configuration comes from, so that it can be read again while the process runs.
 
 use super::definitions::{Defined, Definition};
+use super::protection::{Guard, refusals};
 use super::resolve::{Use, resolve, scripts};
 use super::{Config, Raw, Read, parse, read_file, sort};
 use anyhow::{Context, bail};
@@ -91,6 +92,7 @@ struct Gathered {
     warnings: Vec<String>,
     places: Vec<(String, String)>,
     complaints: Vec<String>,
+    guards: Vec<Guard>,
     definitions: Vec<(String, Definition)>,
 }
 
@@ -99,6 +101,7 @@ impl Gathered {
         self.raw.merge(read.raw);
         self.warnings.extend(read.warnings);
         self.places.extend(read.places);
+        self.guards.extend(read.guards);
         self.complaints.extend(read.complaints);
         let definitions = read.definitions.into_iter();
         self.definitions.extend(definitions.map(|definition| (shown.to_owned(), definition)));
@@ -126,6 +129,7 @@ impl Sources {
     /// wrong, a line each.
     pub fn load(&self) -> anyhow::Result<Loaded> {
         let mut all = self.gather();
+        all.complaints.extend(refusals(&all.guards));
         let wanted = match (self.dev, self.only_checked) {
             (true, _) => Use::Dev,
             (false, true) => Use::Check,
@@ -388,6 +392,21 @@ mod tests {
              'enable_script_checks' or 'enable_local_script_checks' to true",
             ]
         );
+    }
+
+    #[test]
+    fn the_last_file_switches_a_protection_off_or_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let (on, off) = (at("on.hcl"), at("off.hcl"));
+        std::fs::write(&on, "acl { enabled = true\ndefault_policy = \"deny\" }").unwrap();
+        std::fs::write(&off, "acl { enabled = false }").unwrap();
+        assert!(sources(&[&on, &off]).load().is_ok());
+        let error = sources(&[&off, &on]).load().map(|_| ()).unwrap_err().to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{error}");
+        assert!(lines[0].contains("on.hcl:1: acl.enabled asks for protection"), "{error}");
+        assert!(lines[1].contains("on.hcl:2: acl.default_policy asks for protection"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::resolve::{Config, Use, resolve};
 use super::*;
 
 fn resolved(text: &str) -> anyhow::Result<(Config, Vec<String>)> {
-    let read = parse(text, lang::hcl::parse, "file");
+    let mut read = parse(text, lang::hcl::parse, "file");
+    read.complaints.extend(protection::refusals(&read.guards));
     anyhow::ensure!(read.complaints.is_empty(), "{}", read.complaints.join("\n"));
     let mut base = Raw::dev();
     base.merge(read.raw);
@@ -201,6 +202,73 @@ fn what_asks_for_protection_is_refused() {
         r#"{"ports": {"http": -1, "https": 8501}}"#,
     ] {
         refuse(text, "refuses to start");
+    }
+}
+
+#[test]
+fn a_protection_is_judged_by_all_that_is_said_of_it_and_named_by_its_path() {
+    for (text, asking) in [
+        (
+            "acl { enabled = true tokens { agent = \"t\" } }",
+            &["acl.enabled", "acl.tokens.agent"][..],
+        ),
+        ("ACL { Tokens { Agent = \"t\" } }", &["acl.tokens.agent"]),
+        ("acl { default_policy = \"deny\" }", &["acl.default_policy"]),
+        ("acl { default_policy = \"deny\" } acl { Enabled = false }", &[]),
+        ("acl { enabled = true } acl { enabled = false }", &[]),
+        ("acl { enabled = false } acl { enabled = true }", &["acl.enabled"]),
+        ("acl { default_policy = \"allow\" down_policy = \"deny\" token_ttl = \"1s\" }", &[]),
+        ("acl { enable_token_persistence = true policy_ttl = \"9s\" role_ttl = \"9s\" }", &[]),
+        ("acl_default_policy = \"allow\"", &[]),
+        ("acl_default_policy = \"deny\"", &["acl_default_policy"]),
+        ("tls { defaults { tls_min_version = \"TLSv1_2\" tls_cipher_suites = \"x\" } }", &[]),
+        ("tls { internal_rpc { server_name = \"x\" } }", &[]),
+        (
+            "tls { https { ca_file = \"x\" } grpc { use_auto_cert = true } }",
+            &["tls.https.ca_file", "tls.grpc.use_auto_cert"],
+        ),
+        ("tls { https { verify_incoming = true } } tls { https { verify_incoming = false } }", &[]),
+        (
+            "serf_lan_allowed_cidrs = [\"10.0.0.0/8\"] serf_lan_allowed_cidrs = []",
+            &["serf_lan_allowed_cidrs"],
+        ),
+        ("auto_encrypt { tls = true }", &["auto_encrypt.tls"]),
+        ("auto_encrypt { tls = false dns_san = [\"x\"] }", &[]),
+        ("auto_config { enabled = true intro_token = \"x\" }", &["auto_config.enabled"]),
+        ("auto_config { enabled = false authorization { enabled = true } }", &[]),
+        ("auto_config { intro_token = \"x\" server_addresses = [\"a\"] }", &[]),
+    ] {
+        let read = parse(text, lang::hcl::parse, "file");
+        assert_eq!(read.complaints, Vec::<String>::new(), "{text}");
+        let told = protection::refusals(&read.guards);
+        let named: Vec<&str> = told
+            .iter()
+            .map(|is| {
+                let is = is.strip_prefix("file:1: ").expect(text);
+                is.split_once(" asks for protection").expect(text).0
+            })
+            .collect();
+        assert_eq!(named, asking, "{text}");
+        assert_eq!(read.warnings.len(), 1, "{text}: {:?}", read.warnings);
+    }
+}
+
+#[test]
+fn every_key_that_consul_has_is_known() {
+    for text in [
+        "auto_encrypt {}",
+        "auto_config { authorization { static { bound_issuer = \"x\" } } }",
+        "acl_agent_master_token = \"\"",
+        "acl_replication_token = \"\"",
+        "enable_acl_replication = true",
+        "server_name = \"x\"",
+        "rpc { enable_streaming = true }",
+        "default_intention_policy = \"allow\"",
+        "snapshot_agent {}",
+        "ports { proxy_min_port = 1 proxy_max_port = 2 }",
+        "connect { enable_serverless_plugin = true }",
+    ] {
+        resolved(text).expect(text);
     }
 }
 

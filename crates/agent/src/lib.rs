@@ -14,6 +14,7 @@
 mod alias;
 mod checks;
 mod counters;
+mod discoverable;
 pub mod guard;
 mod handle;
 mod local;
@@ -25,6 +26,7 @@ mod time;
 
 pub use checks::{MAX_PROBES, MIN_CRITICAL_LIMIT, MIN_INTERVAL, REAP_PERIOD};
 pub use counters::Counters;
+pub use discoverable::{undiscoverable, undiscoverable_names};
 pub use handle::{Agent, Config, Definitions, Files, Scripts, start};
 pub use probe::{is_script, unsupported};
 pub use store::StartError;

@@ -99,8 +99,10 @@ impl Process {
                 datacenter: started.datacenter.clone(),
                 ..dns
             };
-            let definitions = loaded.definitions(parts.registrar.instances())?;
-            parts.files.follow(definitions).await?;
+            let registered = parts.registrar.instances();
+            let definitions = loaded.definitions(registered.clone())?;
+            let followed = parts.files.follow(definitions).await;
+            followed.map_err(|error| loaded.refused(error, &registered))?;
             parts.dns.reconfigure(&dns)?;
         }
         for warning in &loaded.warnings {

@@ -159,8 +159,10 @@ async fn start(
     let doors = cluster.doors().clone();
     let agent = start_agent(config, doors.clone()).await?;
     wait_until_ready(&cluster).await?;
-    let definitions = loaded.definitions(agent.registrar().instances())?;
-    agent.files().follow(definitions).await.context("the definitions of the configuration")?;
+    let registered = agent.registrar().instances();
+    let definitions = loaded.definitions(registered.clone())?;
+    let followed = agent.files().follow(definitions).await;
+    followed.map_err(|error| loaded.refused(error, &registered))?;
     let readers = dns::Readers { own: Arc::clone(&doors.reader), others: BTreeMap::new() };
     let mut numbers = Numbers::default();
     cluster.register(&mut numbers.registry);

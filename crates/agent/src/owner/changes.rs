@@ -3,6 +3,7 @@
 use super::{Answers, Owner, Reply, Rewrite, Storing, answer};
 use crate::checks::{Input, Kind};
 use crate::counters::count;
+use crate::discoverable::undiscoverable_names;
 use crate::handle::{Definitions, Scripts};
 use crate::local::{Operation, Touched};
 use crate::probe;
@@ -12,6 +13,7 @@ use model::{Author, Folded};
 use seams::RegisterError;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
+use tracing::warn;
 
 impl Owner {
     /// Hands a change to the store; what cannot be taken is refused before.
@@ -130,6 +132,7 @@ impl Owner {
                 return answer(reply, Err(RegisterError::Unknown(why.clone())));
             }
         }
+        self.tell_undiscoverable(&operation);
         // A change that was stored before this one may have made it impossible.
         let touched = match self.local.apply(operation) {
             Ok(touched) => touched,
@@ -148,6 +151,19 @@ impl Owner {
             .chain(&touched.watched)
             .for_each(|id| self.aliases.stirred(id, now));
         self.tell(&touched, author.as_ref(), reply);
+    }
+
+    /// Logs a line where a new instance of a client has names that DNS cannot answer; those of files
+    /// are told where the files are read.
+    fn tell_undiscoverable(&self, operation: &Operation) {
+        let Operation::Register(registration, _) = operation else { return };
+        let instance = &registration.instance;
+        if self.local.instance(&instance.id.fold()).is_none() {
+            let told = undiscoverable_names(instance).join(" ");
+            if !told.is_empty() {
+                warn!(instance = %instance.id, warning = told, "registration");
+            }
+        }
     }
 
     /// Has the catalog told, and the caller once it was.

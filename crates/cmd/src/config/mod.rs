@@ -7,6 +7,7 @@ mod addresses;
 mod definitions;
 mod keys;
 mod log;
+mod ports;
 mod protection;
 mod raw;
 mod resolve;

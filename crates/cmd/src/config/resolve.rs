@@ -3,6 +3,7 @@
 
 use super::addresses::{Addresses, addresses, client_addresses};
 use super::log::{LogTo, log_to};
+use super::ports::{Ports, check_ports, ports};
 use super::raw::{Raw, RawDns};
 use anyhow::{Context, bail, ensure};
 use http::header::{HeaderName, HeaderValue};
@@ -114,23 +115,6 @@ pub struct HttpFace {
     pub printable_paths: bool,
 }
 
-/// Ports; `None` is off, 0 any free one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ports {
-    /// HTTP.
-    pub http: Option<u16>,
-    /// DNS over UDP and TCP.
-    pub dns: Option<u16>,
-    /// Other servers.
-    pub server: u16,
-    /// Gossip in the datacenter: reported, not bound yet.
-    pub serf_lan: u16,
-    /// Gossip between datacenters: reported, not bound yet.
-    pub serf_wan: u16,
-    /// Whether a port for proxies is asked for, `grpc` or `grpc_tls`: shown in `agent/self`, none is bound.
-    pub xds: bool,
-}
-
 /// Consul's smallest session TTL.
 const SESSION_TTL_MIN: Nanos = Nanos::seconds(10);
 /// Consul's largest value, and its largest transaction.
@@ -188,6 +172,7 @@ fn faults(raw: &Raw, wanted: Use) -> Vec<anyhow::Result<()>> {
         addresses(raw).map(drop),
         client_addresses(raw).map(drop),
         ports(raw).map(drop),
+        check_ports(raw),
         node_id(raw).map(drop),
         node_name(raw).map(drop),
         check_node_meta(raw),
@@ -210,7 +195,7 @@ fn fill_in(raw: Raw, dev: bool) -> anyhow::Result<Config> {
     let name = node_name(&raw)?;
     let limits = limits(&raw)?;
     Ok(Config {
-        warnings: warnings(&raw, dev),
+        warnings: warnings(&raw, &name, dev),
         node: node_row(&name, &addresses, &raw),
         node_id: node_id.unwrap_or_else(Uuid::new_v4),
         node_id_given: node_id.is_some(),
@@ -287,8 +272,9 @@ fn limits(raw: &Raw) -> anyhow::Result<Limits> {
 }
 
 /// What Consul warns of when it starts.
-fn warnings(raw: &Raw, dev: bool) -> Vec<String> {
-    let mut warnings = Vec::new();
+fn warnings(raw: &Raw, node_name: &str, dev: bool) -> Vec<String> {
+    let mut warnings: Vec<String> =
+        agent::undiscoverable("Node name", node_name).into_iter().collect();
     if !dev && raw.bootstrap == Some(true) {
         warnings.push("bootstrap = true: do not enable unless necessary".to_owned());
     }
@@ -395,41 +381,6 @@ fn log_level(text: &str) -> anyhow::Result<tracing::Level> {
         "err" | "error" => tracing::Level::ERROR,
         _ => bail!("log_level {text:?} is none of trace, debug, info, warn, err"),
     })
-}
-
-fn ports(raw: &Raw) -> anyhow::Result<Ports> {
-    ensure!(
-        raw.ports.https.unwrap_or(-1) <= 0 || raw.ports.http != Some(-1),
-        "ports.https alone asks for TLS, which this version does not serve; it refuses to start rather \
-         than run without it"
-    );
-    if let Some(multiplier) = raw.performance.raft_multiplier {
-        ensure!((1..=10).contains(&multiplier), "performance.raft_multiplier must be 1 to 10");
-    }
-    let typed = &raw.ports;
-    let needed = |name, given, usual| -> anyhow::Result<u16> {
-        port(name, given, usual)?.with_context(|| format!("ports.{name} cannot be off"))
-    };
-    Ok(Ports {
-        http: port("http", typed.http, 8500)?,
-        dns: port("dns", typed.dns, 8600)?,
-        server: needed("server", typed.server, 8300)?,
-        serf_lan: needed("serf_lan", typed.serf_lan, 8301)?,
-        serf_wan: port("serf_wan", typed.serf_wan, 8302)?.unwrap_or(0),
-        // As in a server of Consul: off, and 8503, unless they are given.
-        xds: typed.grpc.unwrap_or(-1) > 0 || typed.grpc_tls.unwrap_or(8503) > 0,
-    })
-}
-
-fn port(name: &str, given: Option<i64>, usual: u16) -> anyhow::Result<Option<u16>> {
-    match given {
-        None => Ok(Some(usual)),
-        Some(-1) => Ok(None),
-        Some(port) => match u16::try_from(port) {
-            Ok(port) => Ok(Some(port)),
-            Err(_) => bail!("ports.{name}={port}: a port is 0 to 65535, or -1 for none"),
-        },
-    }
 }
 
 fn positive(name: &str, value: i64) -> anyhow::Result<usize> {

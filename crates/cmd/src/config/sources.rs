@@ -4,9 +4,10 @@ use super::definitions::{Defined, Definition};
 use super::protection::{Guard, refusals};
 use super::resolve::{Use, resolve, scripts};
 use super::{Config, Raw, Read, parse, read_file, sort};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use lang::tree::{SyntaxError, Tree};
-use model::{Check, Instance};
+use model::{Check, Folded, Instance};
+use seams::RegisterError;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// All of it as typed, to compare with what is read later.
     pub typed: serde_json::Value,
-    definitions: Vec<Definition>,
+    /// Each with its file.
+    definitions: Vec<(String, Definition)>,
 }
 
 /// All files and flags together.
@@ -158,15 +160,18 @@ impl Sources {
             all.warnings.push(NO_HTTPS.to_owned());
         }
         all.warnings.extend(config.warnings.iter().cloned());
-        let mut warnings = Vec::new();
+        let (typed, definitions) = (serde_json::to_value(&all.raw)?, all.definitions);
+        let mut loaded = Loaded { config, warnings: Vec::new(), typed, definitions };
+        all.warnings.extend(loaded.undiscoverable());
+        if self.only_checked {
+            all.warnings.extend(loaded.absent_services());
+        }
         for warning in all.warnings {
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
+            if !loaded.warnings.contains(&warning) {
+                loaded.warnings.push(warning);
             }
         }
-        let typed = serde_json::to_value(&all.raw)?;
-        let definitions = all.definitions.into_iter().map(|(_, is)| is).collect();
-        Ok(Loaded { config, warnings, typed, definitions })
+        Ok(loaded)
     }
 
     fn gather(&self) -> Gathered {
@@ -270,7 +275,7 @@ impl Loaded {
     pub fn definitions(&self, registered: Vec<Instance>) -> anyhow::Result<agent::Definitions> {
         let mut found = agent::Definitions::default();
         let mut known = registered;
-        for Definition { defined, .. } in &self.definitions {
+        for (_, Definition { defined, .. }) in &self.definitions {
             match defined {
                 Defined::Service(service) => {
                     let sidecar = service.sidecar(&known).map_err(anyhow::Error::msg)?;
@@ -282,6 +287,65 @@ impl Loaded {
             }
         }
         Ok(found)
+    }
+
+    /// What was refused, by the file and line of each check that it is about.
+    pub fn refused(&self, error: RegisterError, registered: &[Instance]) -> anyhow::Error {
+        let RegisterError::UnknownInstance(id) = &error else { return error.into() };
+        let id = Folded::new(id);
+        let known: Vec<Folded> = registered.iter().map(|is| is.id.fold()).collect();
+        let absent = self.checks_without_service().unwrap_or_default().into_iter();
+        let absent = absent.filter(|(_, check)| {
+            let wanted = check.instance.fold();
+            wanted == id || !known.contains(&wanted)
+        });
+        let told = absent.map(|(place, check)| {
+            let (id, of) = (check.id.as_str(), check.instance.as_str());
+            format!("{place}: check {id:?}: unknown service id {of:?}")
+        });
+        match told.collect::<Vec<_>>() {
+            told if told.is_empty() => error.into(),
+            told => anyhow!(told.join("\n")),
+        }
+    }
+
+    /// A warning for each check on a service that no file defines.
+    fn absent_services(&self) -> Vec<String> {
+        let told = |(place, check): (String, &Check)| {
+            let (id, of) = (check.id.as_str(), check.instance.as_str());
+            format!(
+                "{place}: check {id:?}: no file defines service {of:?}; it must be registered \
+                 through the API"
+            )
+        };
+        self.checks_without_service().unwrap_or_default().into_iter().map(told).collect()
+    }
+
+    /// The checks on services that no file defines, and where they stand.
+    fn checks_without_service(&self) -> anyhow::Result<Vec<(String, &Check)>> {
+        let defined = self.definitions(Vec::new())?.services;
+        let defined: Vec<Folded> = defined.iter().map(|is| is.instance.id.fold()).collect();
+        let absent = self.definitions.iter().filter_map(|(file, is)| match &is.defined {
+            Defined::Check(check) => {
+                let absent =
+                    !check.instance.is_empty() && !defined.contains(&check.instance.fold());
+                absent.then(|| (format!("{file}:{}", is.place.line), &**check))
+            }
+            Defined::Service(_) => None,
+        });
+        Ok(absent.collect())
+    }
+
+    /// A warning for each name that DNS cannot answer.
+    fn undiscoverable(&self) -> Vec<String> {
+        let told = |(file, is): &(String, Definition)| match &is.defined {
+            Defined::Service(service) => {
+                let told = agent::undiscoverable_names(&service.registration.instance).into_iter();
+                told.map(|told| format!("{file}:{}: {told}", is.place.line)).collect()
+            }
+            Defined::Check(_) => Vec::new(),
+        };
+        self.definitions.iter().flat_map(told).collect()
     }
 }
 
@@ -392,6 +456,76 @@ mod tests {
              'enable_script_checks' or 'enable_local_script_checks' to true",
             ]
         );
+    }
+
+    fn checked(text: &str) -> Result<Vec<String>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.hcl"), format!("data_dir = \"/x\"\n{text}"))
+            .unwrap();
+        let paths = vec![directory.path().to_owned()];
+        let sources = Sources { paths, only_checked: true, ..Sources::default() };
+        let shown = format!("{}/", directory.path().display());
+        match sources.load() {
+            Ok(loaded) => Ok(loaded.warnings.iter().map(|told| told.replace(&shown, "")).collect()),
+            Err(error) => Err(error.to_string().replace(&shown, "")),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_found_is_warned_of_with_its_line() {
+        let invalid = "will not be discoverable via DNS due to invalid characters. Valid characters \
+                       include all alpha-numerics and dashes.";
+        let absent = |line, id, of| {
+            format!(
+                "a.hcl:{line}: check {id:?}: no file defines service {of:?}; it must be registered \
+                 through the API"
+            )
+        };
+        let check = |id, of| {
+            format!("check {{ id = {id:?} name = \"c\" ttl = \"9s\" service_id = {of:?} }}")
+        };
+        let node = |name: &str, rest: &str| format!("node_name = {name:?}\n{rest}");
+        for (text, told) in [
+            (node("n", &check("c", "zz")), vec![absent(3, "c", "zz")]),
+            (node("n", &check("c", "")), vec![]),
+            (node("n", &format!("{}\nservice {{ name = \"web\" }}", check("c", "WEB"))), vec![]),
+            (
+                node("n", &format!("{}\n{}", check("c", "zz"), check("d", "yy"))),
+                vec![absent(3, "c", "zz"), absent(4, "d", "yy")],
+            ),
+            (node("a.b", ""), vec![format!("Node name \"a.b\" {invalid}")]),
+            (
+                node("n", "service { name = \"a_b\" tags = [\"v1\", \"v.2\"] }"),
+                vec![
+                    format!("a.hcl:3: Service name \"a_b\" {invalid}"),
+                    format!("a.hcl:3: Service tag \"v.2\" {invalid}"),
+                ],
+            ),
+        ] {
+            assert_eq!(checked(&text), Ok(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn checks_on_services_that_are_not_there_are_refused_with_their_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.hcl");
+        let check = |id, of| {
+            format!("check {{ id = {id:?} name = \"c\" ttl = \"9s\" service_id = {of:?} }}\n")
+        };
+        let text = [check("a", "xx"), check("b", "there"), check("c", "zz")].concat();
+        std::fs::write(&file, text).unwrap();
+        let loaded = sources(&[&file]).load().unwrap();
+        let there = [Instance { id: "there".into(), ..Instance::default() }];
+        let error = loaded.refused(RegisterError::UnknownInstance("xx".to_owned()), &there);
+        let shown = file.display().to_string();
+        assert_eq!(
+            error.to_string().replace(&shown, "FILE"),
+            "FILE:1: check \"a\": unknown service id \"xx\"\n\
+             FILE:3: check \"c\": unknown service id \"zz\""
+        );
+        let other = loaded.refused(RegisterError::ScriptsDisabled, &there);
+        assert_eq!(other.to_string(), RegisterError::ScriptsDisabled.to_string());
     }
 
     #[test]

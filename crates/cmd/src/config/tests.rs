@@ -254,6 +254,31 @@ fn a_protection_is_judged_by_all_that_is_said_of_it_and_named_by_its_path() {
 }
 
 #[test]
+fn two_faces_at_one_address_and_port_are_refused_by_both_keys() {
+    for (text, keys) in [
+        ("ports { http = 9000 dns = 9000 }", Some(("ports.http=9000", "ports.dns"))),
+        ("ports { dns = 8500 }", Some(("ports.http=8500", "ports.dns"))),
+        ("ports { http = 8300 }", Some(("ports.http=8300", "ports.server"))),
+        (
+            "ports { server = 8600 } addresses { dns = \"0.0.0.0\" }",
+            Some(("ports.dns=8600", "ports.server")),
+        ),
+        ("ports { http = 0 dns = 0 server = 0 }", None),
+        ("ports { http = 9000 dns = 9000 } addresses { dns = \"127.0.0.2\" }", None),
+        ("ports { http = 9000 dns = 9000 } addresses { dns = \"::\" }", None),
+        ("ports { http = -1 dns = 8500 }", None),
+    ] {
+        match keys {
+            Some((key, other)) => refuse(
+                text,
+                &format!("{key}: the address and port are already configured for {other}"),
+            ),
+            None => drop(resolved(text).expect(text)),
+        }
+    }
+}
+
+#[test]
 fn every_key_that_consul_has_is_known() {
     for text in [
         "auto_encrypt {}",

@@ -9,14 +9,14 @@ fn files_that_are_well_are_said_to_be_well() -> Result<()> {
     let file = launch.dir().join("a.hcl");
     std::fs::write(
         &file,
-        "data_dir = \"/x\"\nbind_addr = \"10.0.0.1\"\nservice { name = \"web\" }",
+        "node_name = \"n\"\ndata_dir = \"/x\"\nbind_addr = \"10.0.0.1\"\nservice { name = \"web\" }",
     )?;
     let (status, said) = launch.clone().args(&[&file]).run()?;
     ensure!(status.success() && said == "Configuration is valid!\n", "{said}");
     let (status, said) = launch.clone().args(&["-quiet"]).args(&[&file]).run()?;
     ensure!(status.success() && said.is_empty(), "{said}");
     let other = launch.dir().join("a.conf");
-    std::fs::write(&other, r#"{"data_dir": "/x", "bind_addr": "10.0.0.1"}"#)?;
+    std::fs::write(&other, r#"{"node_name": "n", "data_dir": "/x", "bind_addr": "10.0.0.1"}"#)?;
     let (status, said) = launch.clone().args(&["-config-format=json"]).args(&[&other]).run()?;
     ensure!(status.success() && said == "Configuration is valid!\n", "{said}");
     Ok(())

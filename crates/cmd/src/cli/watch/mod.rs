@@ -117,7 +117,7 @@ impl Watch {
             failures = 0;
             let unchanged = position.is_at(&next) || last.as_ref() == Some(&shown);
             let seen = next.name();
-            position.move_to(next);
+            position.move_to(next, &plan);
             if unchanged && last.is_some() {
                 continue;
             }

@@ -130,9 +130,9 @@ impl Position {
         *self != Position::default() && self == next
     }
 
-    /// Moves on; an index that fell means that the agent's state began anew.
-    pub fn move_to(&mut self, next: Position) {
-        let fell = next.index < self.index;
+    /// Moves on; an index that fell, where they rise, means that the agent's state began anew.
+    pub fn move_to(&mut self, next: Position, plan: &Plan) {
+        let fell = next.index < self.index && plan.shape != Shape::Events;
         *self = if fell && next.hash.is_empty() { Position::default() } else { next };
     }
 
@@ -176,11 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_fell_begins_anew() {
+    fn an_index_that_fell_begins_anew_but_for_events() {
         let at = |index| Position { index, hash: String::new() };
-        let mut position = at(7);
-        assert!(position.is_at(&at(7)) && !position.is_at(&at(8)));
-        position.move_to(at(3));
-        assert_eq!(position, Position::default());
+        let plan = |shape| Plan { door: String::new(), query: Query::default(), shape };
+        assert!(at(7).is_at(&at(7)) && !at(7).is_at(&at(8)));
+        for (shape, begins) in [(Shape::Whole, Position::default()), (Shape::Events, at(3))] {
+            let mut position = at(7);
+            position.move_to(at(3), &plan(shape));
+            assert_eq!(position, begins);
+        }
     }
 }

@@ -234,3 +234,22 @@ fn a_check_that_nobody_can_run_is_refused_with_its_line() -> Result<()> {
     ensure!(said.contains("a.hcl:1: check \"d\": OSService checks are not supported"), "{said}");
     Ok(())
 }
+
+#[test]
+fn a_check_on_a_service_that_is_nowhere_is_refused_with_its_line_at_the_start_and_at_a_reload()
+-> Result<()> {
+    let files = Files::of(Launch::dev());
+    let check = "\ncheck { id = \"c\" name = \"c\" ttl = \"1h\" service_id = \"zz\" }";
+    let told = "a.hcl:2: check \"c\": unknown service id \"zz\"";
+    files.write("a.hcl", check);
+    let (status, said) = files.launch.run()?;
+    ensure!(!status.success() && said.contains(told), "{said}");
+    files.remove("a.hcl");
+    let server = files.launch.start()?;
+    files.write("a.hcl", check);
+    let refused = server.client().put("/v1/agent/reload", "")?;
+    ensure!(refused.status == 500 && refused.text().contains(told), "{refused:?}");
+    server.client().put_ok("/v1/agent/service/register", r#"{"Name":"zz"}"#)?;
+    server.client().put_ok("/v1/agent/reload", "")?;
+    Ok(())
+}

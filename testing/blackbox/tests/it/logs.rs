@@ -79,6 +79,24 @@ fn an_id_that_a_log_cannot_carry_is_replaced() -> Result<()> {
 }
 
 #[test]
+fn a_service_of_a_client_that_dns_cannot_answer_is_told_once() -> Result<()> {
+    let server = as_json("info")?;
+    for _ in 0..2 {
+        server.client().put_ok("/v1/agent/service/register", r#"{"Name":"x_y"}"#)?;
+    }
+    server
+        .client()
+        .put_ok("/v1/agent/service/register", r#"{"ID":"z","Name":"fine","Tags":["v.1"]}"#)?;
+    line(&server, &json!({"@level": "warn", "@message": "registration", "instance": "z"}))?;
+    let told = lines(&server).into_iter().filter(|line| line["instance"] == "x_y");
+    let told: Vec<Value> = told.filter(|line| line["@message"] == "registration").collect();
+    let [one] = &told[..] else { anyhow::bail!("{told:?}") };
+    let words = "Service name \"x_y\" will not be discoverable via DNS due to invalid characters.";
+    ensure!(one["warning"].as_str().is_some_and(|said| said.starts_with(words)), "{one}");
+    Ok(())
+}
+
+#[test]
 fn the_level_decides_and_a_reload_changes_it() -> Result<()> {
     let launch = Launch::dev().config(&json!({"log_level": "ERR", "log_json": true}));
     let server = launch.start()?;

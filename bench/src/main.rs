@@ -7,13 +7,17 @@
 //! Run by `cargo xtask bench [NAME]`; the figures kept are in `bench/RESULTS.md`.
 
 mod answers;
+mod asking;
+mod churn;
 mod dns;
+mod dns_large;
 mod grpc;
 mod http;
 mod idle;
 mod load;
 mod measure;
 mod memory;
+mod metrics;
 mod packets;
 mod process;
 mod register;
@@ -24,8 +28,13 @@ use anyhow::{Result, bail};
 type Bench = (&'static str, fn() -> Result<()>);
 
 /// Every benchmark. To add one: a file beside this and a line here.
-const BENCHES: &[Bench] =
-    &[("dns", dns::run), ("register", register::run), ("memory", memory::run), ("idle", idle::run)];
+const BENCHES: &[Bench] = &[
+    ("dns", dns::run),
+    ("dns-large", dns_large::run),
+    ("register", register::run),
+    ("memory", memory::run),
+    ("idle", idle::run),
+];
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();

@@ -10,16 +10,17 @@ pub const ROUNDS: usize = 5;
 /// A tick of `/proc/PID/stat`; Linux tells every program 100 a second, whatever its own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// CPU seconds, user and system, that the kernel booked on a process so far.
+/// CPU seconds, user and system, that the kernel booked so far on a process and on the children that
+/// it waited for.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     // The second field is the program's name in parentheses, which may hold blanks.
     let (_, rest) = stat.rsplit_once(')').context("stat has no name")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    // Fields 14 and 15 of the manual page, counted from the third.
-    let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-    Ok(ticks / TICKS_PER_SECOND)
+    // Fields 14 to 17 of the manual page (user, system, and both of children), counted from the third.
+    let ticks: Result<Vec<f64>, _> = fields[11..15].iter().map(|field| field.parse()).collect();
+    Ok(ticks?.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// Resident memory of a process in bytes.
@@ -39,6 +40,8 @@ pub struct Turn {
     pub took: Duration,
     /// CPU that the measured process spent meanwhile.
     pub cpu_seconds: f64,
+    /// CPU that this process spent to make the load.
+    pub generator_seconds: f64,
 }
 
 impl Turn {
@@ -51,15 +54,23 @@ impl Turn {
     pub fn cpu_us(&self) -> f64 {
         self.cpu_seconds * 1e6 / self.operations
     }
+
+    /// CPU microseconds that asking for an operation cost this process.
+    pub fn generator_us(&self) -> f64 {
+        self.generator_seconds * 1e6 / self.operations
+    }
 }
 
 /// Measures one turn: `load` runs and says how many operations it finished.
 pub fn turn(pid: u32, load: impl FnOnce() -> Result<u64>) -> Result<Turn> {
-    let before = cpu_seconds(pid)?;
+    let own = std::process::id();
+    let (before, own_before) = (cpu_seconds(pid)?, cpu_seconds(own)?);
     let began = Instant::now();
     let operations = load()? as f64;
     let took = began.elapsed();
-    Ok(Turn { operations, took, cpu_seconds: cpu_seconds(pid)? - before })
+    let (cpu_seconds, generator_seconds) =
+        (cpu_seconds(pid)? - before, cpu_seconds(own)? - own_before);
+    Ok(Turn { operations, took, cpu_seconds, generator_seconds })
 }
 
 /// The middle of some figures, with the lowest and the highest.
@@ -96,6 +107,8 @@ pub fn compare(operation: &str, ours: &[Turn], peer: &str, theirs: &[Turn]) {
     for (name, turns) in [("rutter", ours), (peer, theirs)] {
         println!("  {name:8} {operation}/s   {}", rate(turns).show(0));
         println!("  {name:8} CPU µs/{operation}   {}", cpu(turns).show(2));
+        let generator = Spread::of(turns.iter().map(Turn::generator_us));
+        println!("  {name:8} generator's CPU µs/{operation}   {}", generator.show(2));
     }
     let rates = rate(ours).median / rate(theirs).median;
     let cpus = cpu(ours).median / cpu(theirs).median;

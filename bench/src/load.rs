@@ -12,6 +12,16 @@ const FILLERS: u64 = 32;
 
 /// Registers what `body` says for each number below `count`.
 pub fn fill(port: u16, count: u64, body: impl Fn(u64) -> String + Sync) -> Result<()> {
+    fill_at(port, "/v1/catalog/register", count, body)
+}
+
+/// The same by another endpoint.
+pub fn fill_at(
+    port: u16,
+    path: &str,
+    count: u64,
+    body: impl Fn(u64) -> String + Sync,
+) -> Result<()> {
     let next = AtomicU64::new(0);
     let register = || -> Result<()> {
         let mut connection = Connection::open(port)?;
@@ -20,7 +30,7 @@ pub fn fill(port: u16, count: u64, body: impl Fn(u64) -> String + Sync) -> Resul
             if number >= count {
                 return Ok(());
             }
-            connection.put("/v1/catalog/register", body(number).as_bytes())?;
+            connection.put(path, body(number).as_bytes())?;
         }
     };
     std::thread::scope(|scope| {

@@ -8,6 +8,7 @@
 
 mod answers;
 mod asking;
+mod checks;
 mod churn;
 mod dns;
 mod dns_large;
@@ -21,6 +22,9 @@ mod metrics;
 mod packets;
 mod process;
 mod register;
+mod shared;
+mod waiters;
+mod watchers;
 
 use anyhow::{Result, bail};
 
@@ -34,6 +38,9 @@ const BENCHES: &[Bench] = &[
     ("register", register::run),
     ("memory", memory::run),
     ("idle", idle::run),
+    ("waiters", waiters::run),
+    ("shared", shared::run),
+    ("checks", checks::run),
 ];
 
 fn main() -> Result<()> {

@@ -25,9 +25,24 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
 
 /// Resident memory of a process in bytes.
 pub fn resident_bytes(pid: u32) -> Result<f64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most that was resident since the start, or since [`forget_peak`].
+pub fn peak_bytes(pid: u32) -> Result<f64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// Has the peak of resident memory begin anew.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").with_context(|| format!("write {path}"))
+}
+
+fn status_bytes(pid: u32, field: &str) -> Result<f64> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
     let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes * 1024.0)
 }

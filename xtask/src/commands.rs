@@ -11,7 +11,8 @@ use crate::{suite, tidy};
 const PEERS: &[&str] = &["knotd=knot", "etcd=etcd-server"];
 
 /// The benchmarks by name, in the order they run; one file each in `bench/src`.
-const BENCHES: &[&str] = &["dns", "register", "memory", "idle"];
+const BENCHES: &[&str] =
+    &["dns", "dns-large", "register", "memory", "idle", "waiters", "shared", "checks"];
 
 /// All that must hold before a change is done, cheapest first.
 pub fn check() -> Result<()> {

@@ -4,6 +4,9 @@
 //! between machines; so all servers that apply the same log hold the same bytes. Faces read a
 //! [`View`], which never changes; the shell that publishes it is `cluster`.
 //!
+//! `why` is what keeps an instance out of an answer; faces ask it, so that what they explain is what
+//! they do.
+//!
 //! Decisions 0000, 0004, 0006.
 
 mod acl;
@@ -19,6 +22,7 @@ mod tables;
 mod transaction;
 mod view;
 mod watch;
+pub mod why;
 
 pub use acl::{Acl, Authorizer, Token};
 pub use apply::{Applied, apply};

@@ -95,14 +95,16 @@ pub enum Health {
 impl Health {
     /// The worst of these.
     pub fn worst<'c>(checks: impl Iterator<Item = &'c Arc<Row<Check>>>) -> Health {
-        checks
-            .map(|check| match check.status {
-                Status::Passing => Health::Passing,
-                Status::Critical => Health::Critical,
-                Status::Warning | Status::Other(_) => Health::Warning,
-            })
-            .max()
-            .unwrap_or(Health::Passing)
+        checks.map(|check| Health::of(check)).max().unwrap_or(Health::Passing)
+    }
+
+    /// What one check makes of it.
+    pub fn of(check: &Check) -> Health {
+        match check.status {
+            Status::Passing => Health::Passing,
+            Status::Critical => Health::Critical,
+            Status::Warning | Status::Other(_) => Health::Warning,
+        }
     }
 }
 

@@ -107,16 +107,8 @@ impl Scratch {
         self.seen.clear();
         let mut selected = Selected::default();
         for chunk in &service.chunks {
-            let offered = tag.map_or(chunk.all, |tag| chunk.tagged(tag));
-            let wanted = offered
-                & match want {
-                    Want::V4 => chunk.v4,
-                    Want::V6 => chunk.v6,
-                    Want::Ip => chunk.ip,
-                    Want::Srv => chunk.srv,
-                    Want::Host => chunk.host,
-                    Want::Nothing => 0,
-                };
+            let offered = chunk.offered(tag);
+            let wanted = offered & chunk.wanted(want);
             selected.offered += offered.count_ones();
             selected.hosts += (offered & chunk.host).count_ones();
             selected.wanted += wanted.count_ones();

@@ -1,13 +1,17 @@
 //! Up to sixty-four instances of a service, encoded together.
+//!
+//! Those that are not to be told are rows too, with the reason in the place of their records: so that
+//! an empty answer can say why it is empty (RFC 8914) as fast as it is made.
 
 use super::NodeFacts;
+use crate::pick::Want;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// The most rows of a chunk: bits of a mask.
 pub(crate) const ROWS: usize = 64;
 
-/// One instance to be shown.
+/// One instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub node: Arc<NodeFacts>,
@@ -59,6 +63,8 @@ pub(crate) struct Draft {
     pub srv: Vec<u8>,
     /// Hashes of the lower-cased tags.
     pub tags: Vec<u64>,
+    /// Whether it is told; else `srv` is the reason why not.
+    pub is_shown: bool,
 }
 
 impl Draft {
@@ -79,7 +85,14 @@ impl Draft {
             identity: 0,
             srv: (0, 0),
         };
-        Draft { row, srv, tags: Vec::new() }
+        Draft { row, srv, tags: Vec::new(), is_shown: true }
+    }
+
+    /// A row that is not told, and why.
+    pub fn withheld(node: &Arc<NodeFacts>, reason: &str) -> Draft {
+        let nothing = super::Addresses::default();
+        let draft = Draft::new(node, &nothing, Target::Nothing, reason.as_bytes().to_vec());
+        Draft { is_shown: false, ..draft }
     }
 }
 
@@ -90,7 +103,8 @@ pub(crate) struct Chunk {
     bytes: Box<[u8]>,
     /// Hash of a tag and the rows that have it, by hash.
     tags: Box<[(u64, u64)]>,
-    pub all: u64,
+    /// Rows that are told; no other mask but a tag's has others.
+    pub shown: u64,
     pub v4: u64,
     pub v6: u64,
     /// Rows with an address of any family.
@@ -109,7 +123,7 @@ impl Chunk {
             rows: Box::default(),
             bytes: Box::default(),
             tags: Box::default(),
-            all: u64::MAX >> (ROWS - drafts.len()),
+            shown: 0,
             v4: 0,
             v6: 0,
             ip: 0,
@@ -119,8 +133,10 @@ impl Chunk {
         let mut bytes = Vec::with_capacity(drafts.iter().map(|draft| draft.srv.len()).sum());
         let mut tags: Vec<(u64, u64)> = Vec::new();
         let mut rows = Vec::with_capacity(drafts.len());
-        for (at, Draft { mut row, srv, tags: hashes }) in drafts.into_iter().enumerate() {
+        for (at, draft) in drafts.into_iter().enumerate() {
+            let Draft { mut row, srv, tags: hashes, is_shown } = draft;
             let bit = 1 << at;
+            chunk.shown |= if is_shown { bit } else { 0 };
             chunk.note(&row, bit);
             // 64 rows of at most 6 + 255 bytes: far below 65,536.
             row.srv = (bytes.len() as u16, srv.len() as u16);
@@ -164,8 +180,25 @@ impl Chunk {
         (row.target == Target::Host).then(|| &self.srv_data(row)[6..])
     }
 
-    /// The rows that have a tag, by its hash.
-    pub fn tagged(&self, tag: u64) -> u64 {
+    /// The rows that are told of those with a tag, or of all.
+    pub fn offered(&self, tag: Option<u64>) -> u64 {
+        self.shown & tag.map_or(u64::MAX, |tag| self.tagged(tag))
+    }
+
+    /// The rows that are told and make the wanted records.
+    pub fn wanted(&self, want: Want) -> u64 {
+        match want {
+            Want::V4 => self.v4,
+            Want::V6 => self.v6,
+            Want::Ip => self.ip,
+            Want::Srv => self.srv,
+            Want::Host => self.host,
+            Want::Nothing => 0,
+        }
+    }
+
+    /// The rows that have a tag, by its hash; those that are not told, too.
+    fn tagged(&self, tag: u64) -> u64 {
         match self.tags.binary_search_by_key(&tag, |(hash, _)| *hash) {
             Ok(at) => self.tags[at].1,
             Err(_) => 0,
@@ -180,6 +213,7 @@ impl Chunk {
                 row: row.clone(),
                 srv: self.srv_data(row).to_vec(),
                 tags: tags.map(|(hash, _)| *hash).collect(),
+                is_shown: self.shown >> at & 1 == 1,
             }
         })
     }

@@ -6,10 +6,11 @@ use super::node::labels;
 use super::service::ServiceDraft;
 use super::{Addresses, NodeFacts, ServiceRow};
 use crate::config::Config;
+use catalog::why::{self, Terms};
 use catalog::{Authorizer, Health, Held, NodeKey, Offer, ServiceKey, Token, Touched, View};
 use foldhash::quality::RandomState;
 use imbl::shared_ptr::DefaultSharedPtr;
-use model::{Folded, Instance, Node, NodeName, Phase, Row, Tenant};
+use model::{Folded, Instance, Node, NodeName, Row, Tenant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -46,6 +47,8 @@ type Offered = Box<[(Folded, Option<IpAddr>)]>;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     config: Config,
+    /// Which instances are told.
+    terms: Terms,
     datacenter: String,
     /// What the longer name of the zone takes on the wire.
     domain: usize,
@@ -87,7 +90,8 @@ impl Encoder {
         let wire = |domain: &str| domain.trim_end_matches('.').len() + 2;
         let domain = wire(&config.domain).max(config.alt_domain.as_deref().map_or(0, wire));
         let addr = labels(&["addr", &datacenter], domain);
-        Encoder { config, datacenter, domain, addr, hasher: RandomState::default() }
+        let terms = Terms::dns(config.only_passing);
+        Encoder { config, terms, datacenter, domain, addr, hasher: RandomState::default() }
     }
 
     fn facts(&self, key: &NodeKey, node: &Node) -> NodeFacts {
@@ -276,27 +280,24 @@ impl Encoder {
         picture.services.insert(lower(service), Arc::new(row));
     }
 
-    /// An instance as a row, or nothing when it is not to be shown.
-    ///
-    /// A node whose own check is critical takes out its services too, even passing ones (Consul,
-    /// "DNS: standard lookups"); the HTTP API's `passing` filter must agree.
+    /// An instance as a row: told, or withheld with the reason. Nothing when nobody may see it.
     fn instance(
         &self,
         source: &Source<'_>,
         node: &Arc<NodeFacts>,
         instance: &Instance,
     ) -> Option<Draft> {
-        let health = source.view.health(TENANT, instance);
-        let is_healthy = match health {
-            Health::Passing => true,
-            Health::Warning => !self.config.only_passing,
-            Health::Critical => false,
-        };
-        // What a source says of a task that starts, leaves or is lost (law 1).
-        let shown = is_healthy && instance.phase == Phase::Running;
-        if !shown || !source.authorizer.service_read(instance.service.as_str()) {
+        if !source.authorizer.service_read(instance.service.as_str()) {
             return None;
         }
+        let tags = instance.tags.iter().map(|tag| hash_tag(&self.hasher, tag)).collect();
+        let health = match self.terms.judge(source.view, TENANT, instance) {
+            Ok(health) => health,
+            Err(cause) => {
+                let reason = why::sentence(instance, &cause);
+                return Some(Draft { tags, ..Draft::withheld(node, &reason) });
+            }
+        };
         let (own, is_given) = self.own_addresses(instance);
         let is_own = own.any.is_some();
         let addresses = if is_given { own } else { own.or(&node.addresses) };
@@ -311,8 +312,7 @@ impl Encoder {
         let identity = self.hasher.hash_one((&node.key, &srv[4..]));
         let mut draft = Draft::new(node, &addresses, target, srv);
         draft.row.identity = identity;
-        draft.tags = instance.tags.iter().map(|tag| hash_tag(&self.hasher, tag)).collect();
-        Some(draft)
+        Some(Draft { tags, ..draft })
     }
 
     /// The addresses that an instance gives itself, and whether it gives one at all; without, its

@@ -4,7 +4,7 @@ use super::chunk::{Chunk, Draft, ROWS};
 use model::Folded;
 use std::sync::Arc;
 
-/// A service's instances that are to be shown; perhaps none.
+/// A service's instances, those too that are not told; perhaps none.
 #[derive(Debug)]
 pub(crate) struct ServiceRow {
     pub ttl: u32,

@@ -10,6 +10,7 @@ use super::params;
 use super::shapes::{NodeService, NodeShape, ServiceNode};
 use crate::answer::{Answer, json};
 use crate::call::Call;
+use catalog::why::Terms;
 use catalog::{NodeKey, Offer, ServiceKey, Watch};
 use lang::filter::Filter;
 use model::{Folded, Index, Instance, Node, NodeId, NodeName, Row, ServiceName, Text, TextMap};
@@ -132,22 +133,22 @@ pub fn matching_nodes(
 
 /// Which instances of a service are asked for.
 pub struct Wanted {
-    tags: Vec<Folded>,
+    terms: Terms,
     meta: TextMap,
 }
 
 impl Wanted {
-    /// What the query asks for.
-    pub fn of(scene: &Scene) -> Wanted {
+    /// What the query asks for, whatever its health, or of what passes.
+    pub fn of(scene: &Scene, passing: bool) -> Wanted {
         let query = &scene.call.query;
-        Wanted { tags: params::tags(query), meta: params::node_meta(query) }
+        let terms = Terms::http(passing, params::tags(query));
+        Wanted { terms, meta: params::node_meta(query) }
     }
 
     /// Whether it is this one.
-    pub fn matches(&self, offer: &Offer<'_>) -> bool {
-        let tagged = |tag: &Folded| offer.instance.tags.iter().any(|t| Folded::new(t) == *tag);
-        self.tags.iter().all(|tag| !tag.is_empty() && tagged(tag))
-            && params::has_meta(offer.node.meta.as_ref(), &self.meta)
+    pub fn matches(&self, scene: &Scene, offer: &Offer<'_>) -> bool {
+        params::has_meta(offer.node.meta.as_ref(), &self.meta)
+            && self.terms.admit(scene.view, scene.tenant(), offer.instance).is_some()
     }
 }
 
@@ -170,8 +171,8 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
 /// Those of the instances that are asked for and may be seen.
 fn instances(scene: &Scene, filter: Option<&Filter>, found: Fronts) -> Found {
     let Fronts { offers, watches, index } = found;
-    let wanted = Wanted::of(scene);
-    let asked: Vec<_> = offers.into_iter().filter(|offer| wanted.matches(offer)).collect();
+    let wanted = Wanted::of(scene, false);
+    let asked: Vec<_> = offers.into_iter().filter(|offer| wanted.matches(scene, offer)).collect();
     let seen: Vec<_> = asked.iter().filter(|offer| may_see(scene, offer)).collect();
     let row = |offer: &Offer| {
         let node = NodeShape(offer.node, datacenter(scene));

@@ -10,7 +10,7 @@ use super::mesh::{Fronts, fronts};
 use super::params;
 use super::shapes::{CheckServiceNode, CheckShape, NodeService, NodeShape};
 use crate::answer::json;
-use catalog::{Health, NodeKey, Offer, ServiceKey, Watch};
+use catalog::{NodeKey, Offer, ServiceKey, Watch};
 use lang::filter::Filter;
 use model::{Check, Index, NodeName, Row, ServiceName};
 use std::sync::Arc;
@@ -36,12 +36,8 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
 /// Those of the instances that are asked for and may be seen, with their checks.
 fn instances(scene: &Scene, filter: Option<&Filter>, passing: bool, found: Fronts) -> Found {
     let Fronts { offers, watches, index } = found;
-    let (wanted, tenant) = (Wanted::of(scene), scene.tenant());
-    let asked: Vec<_> = offers
-        .into_iter()
-        .filter(|offer| wanted.matches(offer))
-        .filter(|offer| !passing || scene.view.health(tenant, offer.instance) == Health::Passing)
-        .collect();
+    let (wanted, tenant) = (Wanted::of(scene, passing), scene.tenant());
+    let asked: Vec<_> = offers.into_iter().filter(|offer| wanted.matches(scene, offer)).collect();
     let seen: Vec<_> = asked.iter().filter(|offer| may_see(scene, offer)).collect();
     let kept = |offer: &Offer| {
         let checks = ChecksOf { view: scene.view, tenant, instance: offer.instance };

@@ -13,14 +13,18 @@
 mod authority;
 mod hosts;
 mod node;
+mod reason;
 mod reverse;
 mod service;
+
+pub use reason::{Cut, Why};
 
 use crate::encoded::{NodeFacts, Picture};
 use crate::naming::{Lookup, consul};
 use crate::pick::Scratch;
 use crate::zone::{Place, Suffix, Zone};
-use dnswire::{Head, Owner, Question, Section, Unusual, Verdict, Writer, rcode, rtype};
+use catalog::why::Absence;
+use dnswire::{Head, Mark, Owner, Question, Section, Unusual, Verdict, Writer, rcode, rtype};
 use std::net::IpAddr;
 
 /// How a question came, with what that means for its answer's size.
@@ -53,12 +57,14 @@ pub struct Reply {
     pub qtype: u16,
     /// Records were left out because they did not fit, whether TC says so or not.
     pub truncated: bool,
+    /// Why it is as it is.
+    pub why: Why,
 }
 
 impl Reply {
     /// A header alone, which refuses what could not be read.
     pub(crate) fn refusal(length: usize, rcode: u8) -> Reply {
-        Reply { length, rcode, qtype: 0, truncated: false }
+        Reply { length, rcode, qtype: 0, truncated: false, why: Why::Whole }
     }
 }
 
@@ -177,14 +183,16 @@ pub(crate) fn question_into<'q, 'b>(
     if !context.zone.compresses {
         writer.spell_out();
     }
-    let answer = Answer { context, question, suffix, limit, writer, scratch, over: false };
+    let answer = Answer::new(context, question, suffix, limit, writer, scratch);
     if question.edns.is_some_and(|edns| edns.version != 0) {
         return Ok(answer.finish(rcode::BADVERS, false));
     }
     match place {
         Place::Foreign => Ok(answer.refuse()),
         Place::Reverse { before, six } => Ok(answer.reverse(before, six)),
-        Place::Inside(_) if question.qtype == rtype::AXFR => Ok(answer.finish(rcode::NOTIMP, true)),
+        Place::Inside(_) if question.qtype == rtype::AXFR => {
+            Ok(answer.nothing(rcode::NOTIMP, Absence::NoTransfer))
+        }
         Place::Inside(suffix) => answer.inside(suffix),
     }
 }
@@ -198,8 +206,8 @@ pub(crate) fn failure(
 ) -> Reply {
     let limit = Limit::of(question, context, out.len());
     let writer = Writer::new(out, question, limit.bytes);
-    let answer = Answer { context, question, suffix: None, limit, writer, scratch, over: false };
-    answer.finish(rcode::SERVFAIL, true)
+    let answer = Answer::new(context, question, None, limit, writer, scratch);
+    answer.nothing(rcode::SERVFAIL, Absence::Unreachable)
 }
 
 /// How large an answer may be.
@@ -246,6 +254,39 @@ struct Answer<'a, 'p, 'b> {
     scratch: &'b mut Scratch,
     /// Something did not fit.
     over: bool,
+    /// How many instances or records there are to choose from.
+    candidates: u32,
+    /// Why the answer is as it is, as far as that is known.
+    why: Why,
+    /// Of the first instance that is withheld.
+    sentence: &'a [u8],
+    /// Up to where there is room for a reason.
+    safe: Option<Mark>,
+}
+
+impl<'a, 'p, 'b> Answer<'a, 'p, 'b> {
+    fn new(
+        context: Context<'a>,
+        question: &'a Question<'p>,
+        suffix: Option<Suffix>,
+        limit: Limit,
+        writer: Writer<'b>,
+        scratch: &'b mut Scratch,
+    ) -> Self {
+        Answer {
+            context,
+            question,
+            suffix,
+            limit,
+            writer,
+            scratch,
+            over: false,
+            candidates: 0,
+            why: Why::Whole,
+            sentence: &[],
+            safe: None,
+        }
+    }
 }
 
 impl<'a> Answer<'a, '_, '_> {
@@ -259,20 +300,20 @@ impl<'a> Answer<'a, '_, '_> {
         match lookup {
             Lookup::Service { service, tag, datacenter } => {
                 if !self.is_here(datacenter)? {
-                    return Ok(self.no_such_name());
+                    return Ok(self.no_such_name(Absence::NoSuchDatacenter));
                 }
                 self.service(service, tag)
             }
             Lookup::Node { node, datacenter } => {
                 if !self.is_here(datacenter)? {
-                    return Ok(self.no_such_name());
+                    return Ok(self.no_such_name(Absence::NoSuchDatacenter));
                 }
                 self.node(node)
             }
             Lookup::Address(address) => Ok(self.address(address)),
-            Lookup::Empty => Ok(self.finish(rcode::NOERROR, true)),
-            Lookup::Broken => Ok(self.finish(rcode::SERVFAIL, true)),
-            Lookup::Nothing => Ok(self.no_such_name()),
+            Lookup::Empty => Ok(self.nothing(rcode::NOERROR, Absence::NoVirtualAddress)),
+            Lookup::Broken => Ok(self.nothing(rcode::SERVFAIL, Absence::Nameless)),
+            Lookup::Nothing => Ok(self.no_such_name(Absence::NoSuchForm)),
         }
     }
 
@@ -342,20 +383,31 @@ impl<'a> Answer<'a, '_, '_> {
             {
                 return false;
             }
+            if section == Section::Answer {
+                self.note_safe();
+            }
         }
         true
     }
 
     /// No such name: NXDOMAIN with the SOA.
-    fn no_such_name(mut self) -> Reply {
+    fn no_such_name(mut self, why: Absence) -> Reply {
         self.put_soa(Section::Authority);
-        self.finish(rcode::NXDOMAIN, true)
+        self.nothing(rcode::NXDOMAIN, why)
     }
 
     /// The name, but nothing of the type asked: with the SOA.
-    fn no_data(mut self) -> Reply {
+    fn no_data(mut self, why: Absence) -> Reply {
         self.put_soa(Section::Authority);
-        self.finish(rcode::NOERROR, true)
+        self.nothing(rcode::NOERROR, why)
+    }
+
+    /// No records, and why; what is known already counts more.
+    fn nothing(mut self, code: u8, why: Absence) -> Reply {
+        if self.why == Why::Whole {
+            self.why = Why::Absent(why);
+        }
+        self.finish(code, true)
     }
 
     /// Another zone's name. Consul sends no OPT here even when asked with EDNS.
@@ -363,18 +415,16 @@ impl<'a> Answer<'a, '_, '_> {
         let head = Head { rcode: rcode::REFUSED, ..Head::default() };
         let length = self.writer.finish(head);
         let qtype = self.question.qtype;
-        Reply { length, rcode: rcode::REFUSED, qtype, truncated: false }
+        let why = Why::Absent(Absence::ForeignZone);
+        Reply { length, rcode: rcode::REFUSED, qtype, truncated: false, why }
     }
 
     fn finish(mut self, code: u8, authoritative: bool) -> Reply {
-        if let Some(edns) = &self.question.edns {
-            self.writer.set_limit(self.limit.bytes);
-            // Its room was kept free; only a question that fills the limit alone leaves none.
-            let _ = self.writer.opt(edns, code);
-        }
+        self.put_opt(code);
         let sets_tc = self.over && self.context.zone.sets_tc;
         let head = Head { authoritative, truncated: sets_tc, rcode: code };
         let length = self.writer.finish(head);
-        Reply { length, rcode: code, qtype: self.question.qtype, truncated: self.over }
+        let (qtype, why) = (self.question.qtype, self.why);
+        Reply { length, rcode: code, qtype, truncated: self.over, why }
     }
 }

@@ -34,7 +34,7 @@ mod server;
 mod slow;
 mod tcp;
 
-pub use answer::{Channel, Fate, Reason, Reply};
+pub use answer::{Channel, Cut, Fate, Reason, Reply, Why};
 pub use config::{Config, Limits, Soa};
 pub use live::Live;
 pub use meters::{Answers, Count, Meters, Path, Snapshot, Transport};

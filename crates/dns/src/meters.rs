@@ -368,7 +368,13 @@ mod tests {
     #[test]
     fn tallies_add_up_and_are_told_to_prometheus() {
         let meters = Meters::default();
-        let reply = Reply { length: 1, rcode: rcode::NXDOMAIN, qtype: rtype::SRV, truncated: true };
+        let reply = Reply {
+            length: 1,
+            rcode: rcode::NXDOMAIN,
+            qtype: rtype::SRV,
+            truncated: true,
+            why: crate::answer::Why::Whole,
+        };
         for (transport, path) in [
             (Transport::Udp, Path::Hot),
             (Transport::Udp, Path::Hot),

@@ -36,6 +36,8 @@ pub(crate) struct Accepted {
     pub before: dnswire::Mark,
     /// Whether its glue fits.
     pub glue: bool,
+    /// What the glue takes of this record and of those before it.
+    pub glue_size: usize,
 }
 
 /// Where a row stands in its service.

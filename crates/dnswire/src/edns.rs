@@ -2,6 +2,38 @@
 //!
 //! Only the client subnet option is echoed; cookies and the like are skipped, as Consul does.
 
+/// An extended error (RFC 8914): why an answer is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtendedError<'t> {
+    /// What kind of thing it is.
+    pub code: u16,
+    /// For people: UTF-8.
+    pub text: &'t [u8],
+}
+
+impl ExtendedError<'_> {
+    /// What the text alone says.
+    pub const OTHER: u16 = 0;
+    /// The server cannot answer yet.
+    pub const NOT_READY: u16 = 14;
+    /// The zone is not the server's.
+    pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// What was asked is not done here.
+    pub const NOT_SUPPORTED: u16 = 21;
+
+    /// Bytes of the option without its text.
+    pub const FIXED: usize = 6;
+
+    /// The beginning of its text that takes at most so many bytes and ends between characters.
+    pub(crate) fn cut(&self, most: usize) -> &[u8] {
+        let mut length = self.text.len().min(most);
+        while length > 0 && self.text.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) {
+            length -= 1;
+        }
+        &self.text[..length]
+    }
+}
+
 /// What an OPT record asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edns {
@@ -46,7 +78,7 @@ impl Edns {
         Some((edns, 11 + length))
     }
 
-    /// Length of the OPT record that answers this one.
+    /// Length of the OPT record that answers this one, without an extended error.
     pub fn answer_length(&self) -> usize {
         11 + self.subnet.map_or(0, |subnet| 4 + usize::from(subnet.length))
     }

@@ -11,7 +11,7 @@ mod name;
 mod question;
 mod writer;
 
-pub use edns::{Edns, Subnet};
+pub use edns::{Edns, ExtendedError, Subnet};
 pub use name::{Name, NameError, to_wire};
 pub use question::{HEADER, MAX_PLAIN_QUESTION, Question, Unusual, Verdict, refusal};
 pub use writer::{Full, Head, Mark, Owner, Section, Writer};

@@ -4,7 +4,7 @@
 //! a mark; so an answer is never cut inside a record. Owner names are pointers into the question,
 //! or to a name written before.
 
-use crate::{Edns, HEADER, Question, opcode, rtype};
+use crate::{Edns, ExtendedError, HEADER, Question, opcode, rtype};
 
 /// Where a record goes. Sections are written in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,12 +45,22 @@ pub enum Owner<'a> {
 #[error("the record does not fit the answer")]
 pub struct Full;
 
+/// The number of the option (RFC 8914 §2).
+const EXTENDED_ERROR: u16 = 15;
+
 /// A place to go back to.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     at: usize,
     plain: usize,
     counts: [u16; 3],
+}
+
+impl Mark {
+    /// Bytes written before it.
+    pub fn length(&self) -> usize {
+        self.at
+    }
 }
 
 /// What the header says in the end.
@@ -211,8 +221,14 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Writes the OPT record that answers `edns`: the asker's size again, DO cleared, its subnet.
-    pub fn opt(&mut self, edns: &Edns, code: u8) -> Result<(), Full> {
+    /// Writes the OPT record that answers `edns`: the asker's size again, DO cleared, its subnet, and
+    /// an extended error as far as there is room for its text, or for it.
+    pub fn opt(
+        &mut self,
+        edns: &Edns,
+        code: u8,
+        error: Option<ExtendedError<'_>>,
+    ) -> Result<(), Full> {
         if edns.answer_length() > self.room() {
             return Err(Full);
         }
@@ -220,12 +236,22 @@ impl<'b> Writer<'b> {
         let option = edns.subnet.as_ref().map_or(&[][..], |subnet| subnet.bytes());
         let before = self.at;
         self.put(&[0, 0, rtype::OPT as u8, size[0], size[1], code >> 4, 0, 0, 0]);
-        if option.is_empty() {
-            self.put(&[0, 0]);
-        } else {
-            let length = option.len() as u8;
-            self.put(&[0, length + 4, 0, 8, 0, length]);
+        let left = self.limit - before - edns.answer_length();
+        let error = error.filter(|_| left >= ExtendedError::FIXED);
+        let text = error.as_ref().map_or(&[][..], |error| error.cut(left - ExtendedError::FIXED));
+        let told = error.map_or(0, |_| ExtendedError::FIXED + text.len());
+        let data = edns.answer_length() - 11 + told;
+        self.put(&(data as u16).to_be_bytes());
+        if !option.is_empty() {
+            self.put(&[0, 8, 0, option.len() as u8]);
             self.put(option);
+        }
+        if let Some(ExtendedError { code, .. }) = error {
+            let length = (2 + text.len()) as u16;
+            for word in [EXTENDED_ERROR, length, code] {
+                self.put(&word.to_be_bytes());
+            }
+            self.put(text);
         }
         self.plain += self.at - before;
         self.counts[Section::Additional as usize] += 1;

@@ -8,6 +8,7 @@
 //! A target that is not in the zone, unknown, or too deep is left to the asker.
 
 use super::Answer;
+use super::reason::Cut;
 use crate::encoded::{NodeFacts, ServiceRow};
 use crate::naming::{Lookup, consul};
 use crate::pick::Want;
@@ -75,7 +76,7 @@ impl Answer<'_, '_, '_> {
     fn put_alias(&mut self, host: &[u8], ttl: u32, mut extras: Extras) {
         match self.writer.record(Section::Answer, Owner::Question, rtype::CNAME, ttl, &[host]) {
             Ok(at) => self.put_target(at, Trail { host, before: None }, &mut extras),
-            Err(_) => self.over = true,
+            Err(_) => self.overflow(Cut::Size),
         }
     }
 
@@ -193,7 +194,7 @@ impl Answer<'_, '_, '_> {
         let is_answer = extras.section == Section::Answer;
         let written = usize::from(self.writer.count(Section::Answer));
         if is_answer && self.limit.is_small && written >= self.limit.addresses {
-            self.over = true;
+            self.overflow(Cut::SmallAnswer);
             return false;
         }
         extras.left > 0
@@ -202,6 +203,10 @@ impl Answer<'_, '_, '_> {
     fn note(&mut self, written: bool, extras: &mut Extras) {
         extras.left = if written { extras.left - 1 } else { 0 };
         // What does not fit into Additional is no loss that TC speaks of (RFC 2181 §9).
-        self.over |= !written && extras.section == Section::Answer;
+        match (extras.section, written) {
+            (Section::Answer, true) => self.note_safe(),
+            (Section::Answer, false) => self.overflow(Cut::Size),
+            _ => {}
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Nodes, and names that spell an address.
 
 use super::{Answer, Detour, Reply};
+use crate::encoded::NodeFacts;
+use catalog::why::Absence;
 use dnswire::{Owner, Section, rcode, rtype};
 use std::net::IpAddr;
 
@@ -10,7 +12,9 @@ impl<'a> Answer<'a, '_, '_> {
         let picture = self.context.picture;
         let node = match picture.node(name) {
             Some(node) => node,
-            None if picture.is_complete => return Ok(self.no_such_name()),
+            None if picture.is_complete => {
+                return Ok(self.no_such_name(Absence::NoSuchNode));
+            }
             None => return Err(Detour::Node(name)),
         };
         let ttl = self.context.zone.node_ttl;
@@ -20,8 +24,7 @@ impl<'a> Answer<'a, '_, '_> {
             rtype::AAAA => addresses.v6.map(IpAddr::V6),
             rtype::ANY => addresses.any,
             rtype::TXT => {
-                let most = self.most_texts(0);
-                self.over |= !self.put_texts(Section::Answer, Owner::Question, node, ttl, most);
+                self.put_answer_texts(node, ttl);
                 return Ok(self.finish(rcode::NOERROR, true));
             }
             _ => return Ok(self.finish(rcode::NOERROR, true)),
@@ -32,12 +35,21 @@ impl<'a> Answer<'a, '_, '_> {
             self.put_node_alias(host, ttl);
         }
         if self.question.qtype == rtype::ANY {
-            let most = self.most_texts(usize::from(self.writer.count(Section::Answer)));
-            self.over |= !self.put_texts(Section::Answer, Owner::Question, node, ttl, most);
+            self.put_answer_texts(node, ttl);
         } else if self.context.zone.adds_node_meta {
             self.put_texts(Section::Additional, Owner::Question, node, ttl, usize::MAX);
         }
         Ok(self.finish(rcode::NOERROR, true))
+    }
+
+    /// A node's texts beside what is written already.
+    fn put_answer_texts(&mut self, node: &NodeFacts, ttl: u32) {
+        let written = usize::from(self.writer.count(Section::Answer));
+        let most = self.most_texts(written);
+        self.candidates = (written + node.text_count) as u32;
+        if !self.put_texts(Section::Answer, Owner::Question, node, ttl, most) {
+            self.overflow(self.size_limit());
+        }
     }
 
     /// How many TXT records go into the answer beside what is written.

@@ -1,8 +1,10 @@
 //! Reverse look-ups: whatever type is asked, the names of the address.
 
+use super::reason::Cut;
 use super::{Answer, Reply};
 use crate::encoded::Pointer;
 use crate::naming::reverse;
+use catalog::why::Absence;
 use dnswire::{Owner, Section, rcode, rtype};
 
 impl Answer<'_, '_, '_> {
@@ -10,7 +12,7 @@ impl Answer<'_, '_, '_> {
     /// asks for the SOA gets that besides, as there is no other answer to give it (as observed).
     pub(super) fn reverse(mut self, before: usize, six: bool) -> Reply {
         let Some(ip) = reverse::parse(&self.question.name, before, six) else {
-            return self.no_such_name();
+            return self.no_such_name(Absence::NoSuchForm);
         };
         let picture = self.context.picture;
         let mut nodes = false;
@@ -28,12 +30,12 @@ impl Answer<'_, '_, '_> {
                 Pointer::Service(service) => self.put_service_pointer(service.as_str()),
             };
             if !fits {
-                self.over = true;
+                self.overflow(Cut::Size);
                 break;
             }
         }
         if self.writer.count(Section::Answer) == 0 {
-            return self.no_such_name();
+            return self.no_such_name(Absence::NoSuchAddress);
         }
         if self.question.qtype == rtype::SOA {
             self.put_soa(Section::Authority);
@@ -59,6 +61,8 @@ impl Answer<'_, '_, '_> {
         let mut parts: [&[u8]; 6] = [&[]; 6];
         parts[..labels.len()].copy_from_slice(labels);
         parts[labels.len()] = &self.context.zone.domain;
-        self.writer.record(Section::Answer, Owner::Question, rtype::PTR, 0, &parts).is_ok()
+        let written = self.writer.record(Section::Answer, Owner::Question, rtype::PTR, 0, &parts);
+        self.note_safe();
+        written.is_ok()
     }
 }

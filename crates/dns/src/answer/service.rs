@@ -1,8 +1,10 @@
 //! Services: addresses, or SRV records with their glue.
 
+use super::reason::Cut;
 use super::{Answer, Detour, Reply};
 use crate::encoded::{Chunk, Family, NodeFacts, Row, ServiceRow, Target};
 use crate::pick::{Accepted, Want};
+use catalog::why::Absence;
 use dnswire::{Mark, Owner, Section, rcode, rtype};
 use std::net::IpAddr;
 
@@ -23,7 +25,9 @@ impl<'a> Answer<'a, '_, '_> {
         let picture = self.context.picture;
         let service = match picture.service(name) {
             Some(service) => service,
-            None if picture.is_complete => return Ok(self.no_such_name()),
+            None if picture.is_complete => {
+                return Ok(self.no_such_name(Absence::NoSuchService));
+            }
             None => return Err(Detour::Service(name)),
         };
         let want = match self.question.qtype {
@@ -36,8 +40,10 @@ impl<'a> Answer<'a, '_, '_> {
         };
         let tag = (!tag.is_empty()).then(|| picture.tag(tag));
         let selected = self.scratch.select(service, tag, want);
+        self.candidates = selected.wanted;
         if selected.offered == 0 {
-            return Ok(self.no_such_name());
+            self.explain_silence(service, tag);
+            return Ok(self.no_such_name(Absence::NoSuchService));
         }
         match want {
             Want::V4 | Want::V6 | Want::Ip if selected.wanted > 0 => {
@@ -46,14 +52,24 @@ impl<'a> Answer<'a, '_, '_> {
             // An IP address wins over a host name; there is one CNAME, at random.
             Want::V4 | Want::V6 | Want::Ip | Want::Host if selected.hosts > 0 => {
                 self.scratch.select(service, tag, Want::Host);
-                let Some(place) = self.scratch.pick() else { return Ok(self.no_data()) };
+                let Some(place) = self.scratch.pick() else {
+                    return Ok(self.no_data(Absence::NoHostName));
+                };
+                if selected.hosts > 1 {
+                    self.candidates = selected.hosts;
+                    self.shorten(Cut::OneAlias);
+                }
                 let (chunk, row) = place.find(service);
                 if let Some(host) = chunk.host_name(row) {
                     self.put_service_alias(host, service.ttl);
                 }
             }
             Want::Srv if selected.wanted > 0 => self.put_targets(service),
-            _ => return Ok(self.no_data()),
+            Want::V4 => return Ok(self.no_data(Absence::NoIpv4)),
+            Want::V6 => return Ok(self.no_data(Absence::NoIpv6)),
+            Want::Ip | Want::Srv => return Ok(self.no_data(Absence::NoAddress)),
+            Want::Host => return Ok(self.no_data(Absence::NoHostName)),
+            Want::Nothing => return Ok(self.no_data(Absence::NoSuchType)),
         }
         Ok(self.finish(rcode::NOERROR, true))
     }
@@ -72,15 +88,19 @@ impl<'a> Answer<'a, '_, '_> {
             };
             let Some(ip) = ip.filter(|ip| self.scratch.seen.insert(key(*ip))) else { continue };
             if written == most {
+                self.shorten(Cut::Addresses);
                 break;
             }
             let mark = self.writer.mark();
-            if written == self.limit.addresses
-                || !self.put_address(Section::Answer, Owner::Question, ip, service.ttl)
-            {
-                self.over = true;
+            if written == self.limit.addresses {
+                self.overflow(self.size_limit());
                 break;
             }
+            if !self.put_address(Section::Answer, Owner::Question, ip, service.ttl) {
+                self.overflow(Cut::Size);
+                break;
+            }
+            self.note_safe();
             if let Some(place) = marks.get_mut(written) {
                 *place = Some(mark);
             }
@@ -122,8 +142,12 @@ impl<'a> Answer<'a, '_, '_> {
             let size = head + data.len() + rest.len();
             let fits = size + glue_size + glue.size <= self.writer.room();
             let first = self.scratch.accepted.is_empty();
-            if self.scratch.accepted.len() == self.limit.targets || !(fits || first) {
-                self.over = true;
+            if self.scratch.accepted.len() == self.limit.targets {
+                self.overflow(self.size_limit());
+                break;
+            }
+            if !(fits || first) {
+                self.overflow(Cut::Size);
                 break;
             }
             let before = self.writer.mark();
@@ -131,19 +155,20 @@ impl<'a> Answer<'a, '_, '_> {
             let owner = Owner::Question;
             if self.writer.record(Section::Answer, owner, rtype::SRV, service.ttl, &parts).is_err()
             {
-                self.over = true;
+                self.overflow(Cut::Size);
                 break;
             }
             plain += whole + FIXED + data.len() + rest.len() + glue.plain;
-            let accepted = Accepted { at: place, target_at, plain, before, glue: fits };
-            self.scratch.accepted.push(accepted);
             glue_size += if fits { glue.size } else { 0 };
-            self.over |= !fits;
+            let accepted = Accepted { at: place, target_at, plain, before, glue: fits, glue_size };
+            self.scratch.accepted.push(accepted);
             if !fits {
+                self.overflow(Cut::Size);
                 break;
             }
         }
         self.cut_small();
+        self.cut_for_reason();
         for at in 0..self.scratch.accepted.len() {
             let accepted = self.scratch.accepted[at];
             let (chunk, row) = accepted.at.find(service);
@@ -163,6 +188,28 @@ impl<'a> Answer<'a, '_, '_> {
             self.writer.back_to(last.before);
             self.scratch.accepted.pop();
         }
+    }
+
+    /// A shortened answer leaves room to say so, after the glue.
+    fn cut_for_reason(&mut self) {
+        let room = self.reason_room();
+        if !self.over || room == 0 {
+            return;
+        }
+        while let [_, .., last] = self.scratch.accepted[..] {
+            if self.writer.room() >= last.glue_size + room {
+                break;
+            }
+            self.writer.back_to(last.before);
+            self.scratch.accepted.pop();
+        }
+        let free = self.writer.room().saturating_sub(room);
+        self.writer.set_limit(self.writer.length() + free);
+    }
+
+    /// Which limit it is that bounds the number of records.
+    pub(super) fn size_limit(&self) -> Cut {
+        if self.limit.is_small { Cut::SmallAnswer } else { Cut::Size }
     }
 
     /// What the glue of a row costs, its target standing at `target_at`.

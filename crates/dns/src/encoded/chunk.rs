@@ -185,6 +185,17 @@ impl Chunk {
         self.shown & tag.map_or(u64::MAX, |tag| self.tagged(tag))
     }
 
+    /// The rows that are not told, of those with a tag or of all.
+    pub fn withheld(&self, tag: Option<u64>) -> u64 {
+        let all = u64::MAX >> (ROWS - self.rows.len());
+        all & !self.shown & tag.map_or(u64::MAX, |tag| self.tagged(tag))
+    }
+
+    /// Why a row of this chunk is not told.
+    pub fn reason(&self, row: &Row) -> &[u8] {
+        self.srv_data(row)
+    }
+
     /// The rows that are told and make the wanted records.
     pub fn wanted(&self, want: Want) -> u64 {
         match want {

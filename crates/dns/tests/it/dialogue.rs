@@ -1,7 +1,7 @@
 //! Dialogues in `tests/golden`: lines of the catalog, questions, the answers to them.
 //!
 //! A block begins with a word at the margin: `config`, `catalog`, `ask`, `answer`, `authority`,
-//! `extra`. Records are compared without their order. Empty sections may be left out.
+//! `error` (an extended error's code and text), `extra`. Records are compared without their order. Empty sections may be left out.
 
 use crate::ask::{packet, read};
 use crate::world::World;
@@ -38,6 +38,11 @@ fn the_zone_may_have_another_name() {
 #[test]
 fn edns_is_echoed_as_consul_echoes_it() {
     tell("edns");
+}
+
+#[test]
+fn who_sends_edns_is_told_why_an_answer_is_empty_or_short() {
+    tell("reasons");
 }
 
 #[test]
@@ -140,6 +145,10 @@ fn tell(file: &str) {
                 check_head(&here, &content[0], &mut got);
                 check(&here, "answer", &content[1..], &mut got);
             }
+            "error" => {
+                let error = got["error"].take();
+                assert_eq!(error.as_str(), Some(content[0].as_str()), "{here}");
+            }
             "authority" => check(&here, "authority", &content, &mut got),
             "extra" => check(&here, "additional", &content, &mut got),
             other => panic!("{here}: unknown word {other}"),
@@ -200,6 +209,7 @@ fn ask(world: &World, question: &str) -> Value {
 /// The code and flags; `edns=SIZE` and `ecs=HEX` as echoed; `soa` stands for the usual one in
 /// Authority, which is taken away.
 fn check_head(here: &str, expected: &str, got: &mut Value) {
+    take_error(got);
     let flags = got["flags"].as_array().expect("flags").iter();
     let flags = flags.filter_map(Value::as_str).filter(|flag| !["qr", "rd"].contains(flag));
     let edns = got["edns"]["udp"].as_u64().map(|size| format!("edns={size}"));
@@ -218,6 +228,19 @@ fn check_head(here: &str, expected: &str, got: &mut Value) {
     }
     assert_eq!(words.join(" "), expected, "{here}");
     assert!(!got["edns"]["do"].as_bool().unwrap_or(false), "{here}");
+}
+
+/// Sets an extended error aside, as text.
+fn take_error(got: &mut Value) {
+    let Some(options) = got["edns"]["options"].as_array_mut() else { return };
+    let Some(at) = options.iter().position(|option| option["code"] == 15) else { return };
+    let error = options.remove(at);
+    let hex = error["hex"].as_str().expect("hex").as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16);
+    let bytes: Vec<u8> = hex.map(|pair| byte(pair).expect("hex")).collect();
+    let (code, text) = bytes.split_first_chunk::<2>().expect("a code");
+    let text = std::str::from_utf8(text).expect("UTF-8");
+    got["error"] = json!(format!("{} {text}", u16::from_be_bytes(*code)));
 }
 
 /// Compares a section and takes it away.
@@ -254,6 +277,8 @@ fn line(record: &Value) -> String {
 
 /// Every section that was not named must have been empty.
 fn unexpected(here: &str, got: &Value) {
+    let error = got.get("error").unwrap_or(&Value::Null);
+    assert!(error.is_null(), "{here}: before it, an error was not told of: {error}");
     for section in ["answer", "authority", "additional"] {
         let left = got.get(section).and_then(Value::as_array).map_or(0, Vec::len);
         assert_eq!(left, 0, "{here}: before it, {section} has more than was said: {got}");

@@ -2,7 +2,7 @@
 
 use crate::ask::{ask, packet, read};
 use crate::world::World;
-use dns::{Channel, Config, Fate, Responder};
+use dns::{Channel, Config, Fate, Responder, Why};
 use domain::base::Message;
 use proptest::prelude::*;
 use serde_json::json;
@@ -94,6 +94,12 @@ proptest! {
                 let answer = read(&out[..reply.length]);
                 if answer["rcode"] != "REFUSED" {
                     assert_eq!(answer["edns"].is_null(), bufsize.is_none(), "{query}");
+                    let options = answer["edns"]["options"].as_array();
+                    let is_told = options
+                        .is_some_and(|options| options.iter().any(|option| option["code"] == 15));
+                    let is_due = reply.truncated || answer["answer"] == json!([]);
+                    assert!(!is_due || bufsize.is_none() || is_told, "{query}: {answer}");
+                    assert_eq!(reply.why != Why::Whole && bufsize.is_some(), is_told, "{query}");
                 }
             }
         });

@@ -94,7 +94,7 @@ proptest! {
             }
         }
         if let Some(edns) = &question.edns {
-            let _ = writer.opt(edns, 0);
+            let _ = writer.opt(edns, 0, None);
         }
         let plain = writer.plain_length();
         let length = writer.finish(Head { authoritative: true, truncated: false, rcode: 3 });
@@ -135,7 +135,7 @@ proptest! {
             let mut buffer = [0; 512];
             let mut writer = Writer::new(&mut buffer, &question, 512);
             if let Some(edns) = &question.edns {
-                writer.opt(edns, 0).expect("the OPT fits beside any question");
+                writer.opt(edns, 0, None).expect("the OPT fits beside any question");
             }
             let length = writer.finish(Head::default());
             prop_assert!(Message::from_octets(&buffer[..length]).is_ok());

@@ -1,0 +1,241 @@
+//! Why an answer is empty or short: told to who sent EDNS, as an extended error (RFC 8914).
+//!
+//! An answer is made first and explained last, with as many words as there is room for: records count
+//! more than words. Only where there is no room for the bare code must a record go again:
+//! [`Answer::safe`] is the last place after which there was room.
+
+use super::Answer;
+use crate::encoded::ServiceRow;
+use catalog::why::{Absence, LONGEST_SENTENCE};
+use dnswire::{ExtendedError, Section, rcode, rtype};
+
+/// Why an answer is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Why {
+    /// All that was asked for is told.
+    #[default]
+    Whole,
+    /// There is nothing.
+    Absent(Absence),
+    /// There is something, and none of it is to be told: so many instances.
+    Withheld(u32),
+    /// Something was left out.
+    Short {
+        /// By what.
+        by: Cut,
+        /// How many records are told.
+        told: u32,
+        /// Of how many instances or records; 0 where nobody counted.
+        of: u32,
+    },
+}
+
+/// What shortens an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// `a_record_limit`.
+    Addresses,
+    /// `udp_answer_limit`, for those who take no more than 512 bytes.
+    SmallAnswer,
+    /// What the asker takes, or what a message can hold.
+    Size,
+    /// One alias, at random: a name has one (RFC 1034 §3.6.2).
+    OneAlias,
+}
+
+impl Cut {
+    /// In words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Cut::Addresses => "a_record_limit",
+            Cut::SmallAnswer => "udp_answer_limit",
+            Cut::Size => "no room for more",
+            Cut::OneAlias => "a name has one alias",
+        }
+    }
+}
+
+/// What is kept free beside a shortened answer: an extended error without its text.
+const SHORT_ROOM: usize = ExtendedError::FIXED;
+
+/// The longest text: a sentence of the catalog's, and how many more there are.
+const LONGEST_TEXT: usize = LONGEST_SENTENCE + 24;
+
+impl<'a> Answer<'a, '_, '_> {
+    /// Why nothing of a service, or of those instances that have a tag, is told.
+    pub(super) fn explain_silence(&mut self, service: &'a ServiceRow, tag: Option<u64>) {
+        let mut withheld = 0;
+        for chunk in &service.chunks {
+            let mask = chunk.withheld(tag);
+            if let (0, Some(row)) = (withheld, chunk.rows().get(mask.trailing_zeros() as usize)) {
+                self.sentence = chunk.reason(row);
+            }
+            withheld += mask.count_ones();
+        }
+        self.why = match (withheld, tag) {
+            (0, Some(_)) => Why::Absent(Absence::NoSuchTag),
+            (0, None) => Why::Absent(Absence::NoSuchService),
+            (count, _) => Why::Withheld(count),
+        };
+    }
+
+    /// Something is left out; the first limit that was met is told.
+    pub(super) fn shorten(&mut self, by: Cut) {
+        if self.why == Why::Whole {
+            self.why = Why::Short { by, told: 0, of: self.candidates };
+        }
+    }
+
+    /// The same, for what does not fit: TC tells of that.
+    pub(super) fn overflow(&mut self, by: Cut) {
+        self.over = true;
+        self.shorten(by);
+    }
+
+    /// A record of the answer was written: here is a place to go back to, if there is room for a reason.
+    pub(super) fn note_safe(&mut self) {
+        if self.question.edns.is_some() && self.writer.room() >= SHORT_ROOM {
+            self.safe = Some(self.writer.mark());
+        }
+    }
+
+    /// What must stay free beside a shortened answer.
+    pub(super) fn reason_room(&self) -> usize {
+        if self.question.edns.is_some() { SHORT_ROOM } else { 0 }
+    }
+
+    /// Settles why the answer is as it is, and writes the OPT record that tells.
+    pub(super) fn put_opt(&mut self, code: u8) {
+        self.why = self.settled(code);
+        let Some(edns) = self.question.edns else { return };
+        self.writer.set_limit(self.limit.bytes);
+        if let Why::Short { by, of, .. } = self.why
+            && self.writer.room() < edns.answer_length() + SHORT_ROOM
+            && let Some(safe) = self.safe
+            && safe.length() < self.writer.length()
+        {
+            self.writer.back_to(safe);
+            self.why = Why::Short { by, told: self.told(), of };
+        }
+        let mut text = Text { bytes: [0; LONGEST_TEXT], length: 0 };
+        let room = self.writer.room().saturating_sub(edns.answer_length() + ExtendedError::FIXED);
+        let error = self.extended_error(&mut text, room);
+        // Its room was kept free; only a question that fills the limit alone leaves none.
+        let _ = self.writer.opt(&edns, code, error);
+    }
+
+    fn told(&self) -> u32 {
+        u32::from(self.writer.count(Section::Answer))
+    }
+
+    fn settled(&self, code: u8) -> Why {
+        let told = self.told();
+        match self.why {
+            Why::Short { by: Cut::OneAlias, of, .. } => {
+                Why::Short { by: Cut::OneAlias, told: 1, of }
+            }
+            Why::Short { by, of, .. } => Why::Short { by, told, of },
+            Why::Whole if told == 0 && code == rcode::NOERROR => {
+                Why::Absent(match self.question.qtype {
+                    rtype::A => Absence::NoIpv4,
+                    rtype::AAAA => Absence::NoIpv6,
+                    rtype::NS => Absence::NoNameServer,
+                    _ => Absence::NoSuchType,
+                })
+            }
+            why => why,
+        }
+    }
+
+    /// What is told, with a text that fits where there are several.
+    fn extended_error<'t>(&self, text: &'t mut Text, room: usize) -> Option<ExtendedError<'t>>
+    where
+        'a: 't,
+    {
+        let (code, text) = match self.why {
+            Why::Whole => return None,
+            Why::Absent(absence) => (info_code(absence), absence.text().as_bytes()),
+            Why::Withheld(1) => (ExtendedError::OTHER, self.sentence),
+            Why::Withheld(count) => {
+                text.put(self.sentence);
+                text.put(b" (and ");
+                text.put_number(count - 1);
+                text.put(b" more)");
+                (ExtendedError::OTHER, text.written())
+            }
+            Why::Short { by, told, of } => {
+                if of > 0 {
+                    text.put_number(told);
+                    text.put(b" of ");
+                    text.put_number(of);
+                    text.put(b" told: ");
+                } else {
+                    text.put(b"shortened: ");
+                }
+                text.put(by.text().as_bytes());
+                let texts = [text.written(), by.text().as_bytes()];
+                let fitting = texts.into_iter().find(|text| text.len() <= room);
+                (ExtendedError::OTHER, fitting.unwrap_or_default())
+            }
+        };
+        Some(ExtendedError { code, text })
+    }
+}
+
+fn info_code(absence: Absence) -> u16 {
+    match absence {
+        Absence::NoTransfer => ExtendedError::NOT_SUPPORTED,
+        Absence::Unreachable => ExtendedError::NOT_READY,
+        Absence::ForeignZone => ExtendedError::NOT_AUTHORITATIVE,
+        _ => ExtendedError::OTHER,
+    }
+}
+
+/// A text made without allocation.
+struct Text {
+    bytes: [u8; LONGEST_TEXT],
+    length: usize,
+}
+
+impl Text {
+    fn put(&mut self, part: &[u8]) {
+        let length = part.len().min(LONGEST_TEXT - self.length);
+        self.bytes[self.length..self.length + length].copy_from_slice(&part[..length]);
+        self.length += length;
+    }
+
+    fn put_number(&mut self, mut number: u32) {
+        let mut digits = [0; 10];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.put(&digits[at..]);
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_put_together_without_allocation_and_has_a_bound() {
+        let mut text = Text { bytes: [0; LONGEST_TEXT], length: 0 };
+        for number in [0, 7, 1000, u32::MAX] {
+            text.put_number(number);
+            text.put(b" ");
+        }
+        assert_eq!(text.written(), b"0 7 1000 4294967295 ");
+        text.put(&[b'x'; 1000]);
+        assert_eq!(text.written().len(), LONGEST_TEXT);
+    }
+}

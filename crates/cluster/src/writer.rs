@@ -6,8 +6,8 @@
 use crate::clock::Clock;
 use crate::log::Log;
 use crate::meters::Meters;
-use catalog::{Entry, Outcome, Refusal, format};
-use consensus::ProposeError;
+use catalog::{Command, Entry, KvCondition, Outcome, Refusal, format};
+use consensus::{Priority, ProposeError};
 use model::{Index, RequestKey};
 use seams::{BoxFuture, Committed, Proposal, WriteError};
 use std::sync::Arc;
@@ -54,10 +54,10 @@ impl Writer {
     }
 
     async fn propose_entry(&self, entry: Entry) -> Result<Committed, WriteError> {
-        let bytes = format::encode_entry(&entry);
+        let (bytes, priority) = (format::encode_entry(&entry), priority(&entry.commands));
         let mut repeats = 0;
         loop {
-            match self.log.propose(bytes.clone()).await {
+            match self.log.propose(priority, bytes.clone()).await {
                 Ok(applied) => {
                     let outcome = format::decode_outcome(&applied.response)
                         .map_err(|error| WriteError::Unknown(error.to_string()))?;
@@ -93,6 +93,17 @@ impl seams::Writer for Writer {
         };
         Box::pin(self.propose_counted(entry))
     }
+}
+
+/// What tells how things stand goes before what asks for more: results of checks, and the end of
+/// sessions and locks.
+fn priority(commands: &[Command]) -> Priority {
+    let urgent = commands.iter().all(|command| match command {
+        Command::PutCheck(_) | Command::ExpireSession(_) | Command::DestroySession(_) => true,
+        Command::KvPut(write) => matches!(write.condition, KvCondition::Release(_)),
+        _ => false,
+    });
+    if urgent { Priority::Urgent } else { Priority::Usual }
 }
 
 fn refusal(error: ProposeError) -> WriteError {

@@ -30,7 +30,7 @@ use crate::log::{LogStore, Mark, Wal};
 use crate::machine::Machine;
 use crate::network::Peers;
 use crate::options::Limits;
-use crate::queue::{Queue, Ticket};
+use crate::queue::{Priority, Queue, Ticket};
 use crate::shared::Shared;
 use crate::snapshot::{Recovered, Snapshots};
 use crate::types::{LogId, Proposal, StoredMembership, Types, term_of};
@@ -258,7 +258,7 @@ impl<H: Host> Running<H> {
     }
 
     /// Everything that can be refused before the engine hears of it.
-    fn admit(&self, bytes: usize) -> Result<Arc<Ticket>, ProposeError> {
+    fn admit(&self, bytes: usize, priority: Priority) -> Result<Arc<Ticket>, ProposeError> {
         let limit = self.limits.max_entry_bytes;
         if bytes > limit {
             return Err(ProposeError::TooLarge { bytes, limit });
@@ -269,11 +269,11 @@ impl<H: Host> Running<H> {
         if let Some(space) = &self.shared.space {
             space.admit(bytes, self.started.elapsed())?;
         }
-        self.queue.admit(bytes)
+        self.queue.admit(bytes, priority)
     }
 
-    async fn propose(&self, command: Bytes) -> Result<Applied, ProposeError> {
-        let ticket = self.admit(command.len())?;
+    async fn propose(&self, command: Bytes, priority: Priority) -> Result<Applied, ProposeError> {
+        let ticket = self.admit(command.len(), priority)?;
         let mut patience = Patience::new(self);
         loop {
             let proposal = Proposal { bytes: command.clone(), ticket: Some(ticket.clone()) };
@@ -418,8 +418,12 @@ fn mix(number: u64) -> u64 {
 }
 
 impl<H: Host> Engine for Running<H> {
-    fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>> {
-        Box::pin(Running::propose(self, command))
+    fn propose(
+        &self,
+        command: Bytes,
+        priority: Priority,
+    ) -> BoxFuture<'_, Result<Applied, ProposeError>> {
+        Box::pin(Running::propose(self, command, priority))
     }
 
     fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>> {

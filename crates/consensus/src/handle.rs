@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::error::{ProposeError, ReadError};
+use crate::queue::Priority;
 
 /// A running server of the log. Clones are the same server.
 ///
@@ -21,7 +22,11 @@ pub struct Consensus {
 
 /// What stands behind a [`Consensus`], whatever its runtime.
 pub(crate) trait Engine: Send + Sync {
-    fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>>;
+    fn propose(
+        &self,
+        command: Bytes,
+        priority: Priority,
+    ) -> BoxFuture<'_, Result<Applied, ProposeError>>;
     fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>>;
     fn leadership(&self) -> watch::Receiver<Leadership>;
     fn status(&self) -> Status;
@@ -107,7 +112,16 @@ impl Consensus {
     /// A leader that is only about to be is waited for. Dropping the future does not take the
     /// command back.
     pub fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>> {
-        self.engine.propose(command)
+        self.engine.propose(command, Priority::Usual)
+    }
+
+    /// The same, for a command that may have to get one of the last places in the queue.
+    pub fn propose_as(
+        &self,
+        priority: Priority,
+        command: Bytes,
+    ) -> BoxFuture<'_, Result<Applied, ProposeError>> {
+        self.engine.propose(command, priority)
     }
 
     /// Resolves when this server's state is at least as new as the moment of the call.

@@ -47,4 +47,5 @@ pub use fsm::{Command, Fsm, FsmError, FsmSnapshot};
 pub use handle::{Applied, Consensus, Leadership, Server, Status};
 pub use home::make_directories;
 pub use options::{Limits, Options};
+pub use queue::Priority;
 pub use start::start;

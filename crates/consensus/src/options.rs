@@ -30,7 +30,8 @@ pub struct Options {
 pub struct Limits {
     /// The largest command, in bytes; default 4 MiB, at most 16 MiB. Beyond: refused, `TooLarge`.
     pub max_entry_bytes: usize,
-    /// How many proposals may be under way; default 8,192. Beyond: refused, `QueueFull`.
+    /// How many proposals may be under way; default 8,192. Beyond: refused, `QueueFull`;
+    /// the last eighth is for what is urgent.
     pub queue_entries: usize,
     /// How many bytes of proposals may be under way; default 32 MiB, at least one entry of the
     /// largest size. Beyond: refused, `QueueFull`.

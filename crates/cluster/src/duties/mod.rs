@@ -27,6 +27,9 @@ use tracing::{info, warn};
 /// How long after a refused or failed write a duty tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Woken so much too late, the leader was starved, and renewals are still on their way to it.
+const STARVED: Duration = Duration::from_millis(200);
+
 /// How many sessions one entry ends at most, so that none grows without bound.
 const EXPIRED_AT_ONCE: usize = 256;
 
@@ -155,6 +158,12 @@ impl Round {
                     continue;
                 }
                 () = sleep_until(next) => {}
+            }
+            let now = Instant::now();
+            let late = expiry.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+            if late >= STARVED {
+                warn!(elapsed_s = late.as_secs_f64(), "leader starved, sessions get the time back");
+                self.sessions.prolong(late, now);
             }
             self.take_turns(&mut turns).await;
             self.deregister_critical(&mut turns, &mut unowned).await;

@@ -17,6 +17,9 @@ use tokio::time::Instant;
 /// Source: Consul, "Sessions": the TTL is a lower bound; its leader counts twice as long.
 const GRACE: u32 = 2;
 
+/// No more time than this is given back to a session.
+const LONGEST_GIFT: Duration = Duration::from_secs(60);
+
 /// The timers of all sessions that have a TTL.
 pub(crate) struct SessionTimers {
     reader: Arc<dyn Reader>,
@@ -30,6 +33,8 @@ struct Timers {
     order: BTreeSet<(Instant, SessionId)>,
     /// Those whose end is being written; they cannot be renewed any more.
     ending: BTreeSet<SessionId>,
+    /// Those whose time was prolonged since their last renewal.
+    prolonged: BTreeSet<SessionId>,
 }
 
 impl SessionTimers {
@@ -44,6 +49,12 @@ impl SessionTimers {
         let mut timers = self.lock();
         timers.follow(&sessions.value, now);
         timers.next()
+    }
+
+    /// Gives sessions that ran out while the process was starved that time back, once for each
+    /// renewal: what was sent in time may not have been heard yet.
+    pub fn prolong(&self, lost: Duration, now: Instant) {
+        self.lock().prolong(lost, now);
     }
 
     /// The sessions that ran out; they can no longer be renewed.
@@ -91,6 +102,7 @@ impl Timers {
             self.set(id, None);
         }
         self.ending.retain(|id| alive.contains(id));
+        self.prolonged.retain(|id| alive.contains(id));
         for row in sessions {
             let known = self.deadlines.contains_key(&row.id) || self.ending.contains(&row.id);
             if let (false, Some(life)) = (known, life(row)) {
@@ -105,17 +117,26 @@ impl Timers {
         }
         if let Some(life) = life(session) {
             self.set(session.id, Some(now + life));
+            self.prolonged.remove(&session.id);
         }
         true
     }
 
+    fn over(&self, now: Instant) -> Vec<SessionId> {
+        let over = self.order.iter().take_while(|(deadline, _)| *deadline <= now);
+        over.map(|(_, id)| *id).collect()
+    }
+
+    fn prolong(&mut self, lost: Duration, now: Instant) {
+        for id in self.over(now) {
+            if self.prolonged.insert(id) {
+                self.set(id, Some(now + lost.min(LONGEST_GIFT)));
+            }
+        }
+    }
+
     fn expired(&mut self, now: Instant) -> Vec<SessionId> {
-        let over: Vec<SessionId> = self
-            .order
-            .iter()
-            .take_while(|(deadline, _)| *deadline <= now)
-            .map(|(_, id)| *id)
-            .collect();
+        let over = self.over(now);
         for id in &over {
             self.set(*id, None);
             self.ending.insert(*id);
@@ -181,5 +202,21 @@ mod tests {
         assert_eq!(timers.expired(start + 40 * second), vec![short.id]);
         timers.follow(&[&endless], start + 41 * second);
         assert!(timers.ending.is_empty() && timers.deadlines.is_empty());
+    }
+    #[test]
+    fn time_in_which_nobody_was_heard_is_given_back_once_for_each_renewal() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let short = session(1, 10);
+        let mut timers = Timers::default();
+        timers.follow(&[&short], start);
+        timers.prolong(5 * second, start + 25 * second);
+        assert!(timers.expired(start + 29 * second).is_empty());
+        assert!(timers.renew(&short, start + 29 * second));
+        assert!(timers.expired(start + 48 * second).is_empty());
+        timers.prolong(second, start + 50 * second);
+        timers.prolong(9 * second, start + 51 * second);
+        assert_eq!(timers.expired(start + 51 * second), vec![short.id], "only once");
+        timers.follow(&[], start + 52 * second);
+        assert!(timers.prolonged.is_empty());
     }
 }

@@ -24,7 +24,7 @@ struct LossyLog {
 }
 
 impl Log for LossyLog {
-    fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>> {
+    fn propose(&self, _: Priority, command: Bytes) -> BoxFuture<'_, Result<Applied, ProposeError>> {
         if self.appended.load(Ordering::Relaxed) >= self.stopped_after {
             return Box::pin(std::future::ready(Err(ProposeError::Stopped)));
         }
@@ -194,4 +194,18 @@ async fn a_repetition_whose_first_outcome_was_forgotten_is_told_as_unknown() {
     let forgotten = bench.write(vec![put("a", KvCondition::Always)]).await;
     let text = Refusal::TooLateToKnow.to_string();
     assert_eq!(forgotten, Err(WriteError::Unknown(text)));
+}
+
+#[test]
+fn what_tells_how_things_stand_gets_the_last_places() {
+    let check = || Command::PutCheck(Box::default());
+    let id = Uuid::from_u128(7);
+    let release = put("", KvCondition::Release(id));
+    for urgent in [vec![check(), check()], vec![Command::ExpireSession(id)], vec![release]] {
+        assert_eq!(priority(&urgent), Priority::Urgent, "{urgent:?}");
+    }
+    let acquire = put("", KvCondition::Acquire(id));
+    for usual in [vec![node("n"), check()], vec![acquire], vec![put("", KvCondition::Always)]] {
+        assert_eq!(priority(&usual), Priority::Usual, "{usual:?}");
+    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// No check runs more often.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// No more probes run at once; those due beyond wait.
+/// No more probes run at once, unless less is asked for; those due beyond wait.
 pub const MAX_PROBES: usize = 512;
 /// How often services that stayed critical too long are looked for.
 pub const REAP_PERIOD: Duration = Duration::from_secs(30);
@@ -132,6 +132,9 @@ pub enum Input {
         /// What it says.
         output: String,
     },
+    /// The process stood still or was starved for so long: who reported in time may not have been
+    /// heard yet, so TTLs that ran out meanwhile get that time back, once for each report.
+    Starved(Duration),
     /// Time passed.
     Tick,
 }
@@ -167,6 +170,8 @@ pub enum Output {
 /// All checks of an agent.
 #[derive(Debug, Default)]
 pub struct Checks {
+    /// How many run at once.
+    most_probes: usize,
     watched: BTreeMap<Folded, Watched>,
     timers: BTreeSet<(Moment, Folded)>,
     /// Due, but too many run already.
@@ -184,6 +189,8 @@ struct Watched {
     /// What the last report on a TTL check said.
     reported: String,
     due: Option<Moment>,
+    /// Its time was prolonged since the last report.
+    prolonged: bool,
     run: Option<u64>,
     successes: u32,
     failures: u32,
@@ -192,8 +199,9 @@ struct Watched {
 
 impl Checks {
     /// Nothing to watch yet.
-    pub fn new(now: Moment) -> Checks {
-        Checks { next_reap: now + REAP_PERIOD, ..Checks::default() }
+    pub fn new(now: Moment, most_probes: usize) -> Checks {
+        let next_reap = now + REAP_PERIOD;
+        Checks { most_probes: most_probes.clamp(1, MAX_PROBES), next_reap, ..Checks::default() }
     }
 
     /// When [`Input::Tick`] is next wanted.
@@ -221,6 +229,10 @@ impl Checks {
                     .into_iter()
                     .collect()
             }
+            Input::Starved(lost) => {
+                self.prolong(lost, now);
+                Vec::new()
+            }
             Input::Tick => self.tick(now),
         }
     }
@@ -247,6 +259,7 @@ impl Checks {
             status,
             reported: String::new(),
             due,
+            prolonged: false,
             run: None,
         };
         self.watched.insert(id, watched);
@@ -269,6 +282,7 @@ impl Checks {
         }
         self.timers.insert((now + ttl, id.clone()));
         watched.reported.clone_from(&output);
+        watched.prolonged = false;
         vec![watched.becomes(id, status, output, now)]
     }
 
@@ -297,6 +311,21 @@ impl Checks {
         outputs
     }
 
+    fn prolong(&mut self, lost: Duration, now: Moment) {
+        let over = self.timers.iter().take_while(|(due, _)| *due <= now).cloned();
+        for (due, id) in over.collect::<Vec<_>>() {
+            let watched = self.watched.get_mut(&id).expect("a timer goes with its check");
+            let Kind::Ttl(ttl) = watched.spec.kind else { continue };
+            if std::mem::replace(&mut watched.prolonged, true) {
+                continue;
+            }
+            let later = now + lost.min(ttl);
+            watched.due = Some(later);
+            self.timers.remove(&(due, id.clone()));
+            self.timers.insert((later, id));
+        }
+    }
+
     fn tick(&mut self, now: Moment) -> Vec<Output> {
         let mut outputs = Vec::new();
         while let Some((due, id)) = self.timers.first().filter(|(due, _)| *due <= now).cloned() {
@@ -319,7 +348,7 @@ impl Checks {
     }
 
     fn start_waiting(&mut self, outputs: &mut Vec<Output>) {
-        while self.running.len() < MAX_PROBES
+        while self.running.len() < self.most_probes
             && let Some(id) = self.waiting.pop_front()
         {
             let watched = self.watched.get_mut(&id).expect("a forgotten check waits no more");

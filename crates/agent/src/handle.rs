@@ -1,5 +1,6 @@
 //! The agent from outside: starting it, asking it, ending it.
 
+use crate::checks::MAX_PROBES;
 use crate::counters::{Counters, Meters, Told};
 use crate::local::{Local, Operation};
 use crate::owner::{Ask, Owner};
@@ -15,8 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Changes and reports that may wait for the agent; beyond, callers wait to hand theirs over.
-const MAX_ASKED: usize = 1024;
+/// Changes that may wait for the agent, and as many reports, which have a line of their own; beyond,
+/// callers wait to hand theirs over.
+pub const MAX_ASKED: usize = 1024;
 
 /// How an agent runs.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub scripts: Scripts,
     /// Whether what checks say is thrown away; it is kept. Operators then see statuses alone.
     pub discard_output: bool,
+    /// How many checks run at a time; 512. Those due beyond wait. Each has up to three files open.
+    pub most_probes: usize,
 }
 
 /// What the agent's files say: services with their checks, and checks of the node or of a service.
@@ -78,6 +82,7 @@ impl Config {
             registration_max_size: 1 << 20,
             scripts: Scripts::Off,
             discard_output: false,
+            most_probes: MAX_PROBES,
         }
     }
 }
@@ -118,19 +123,20 @@ fn launch(
     done: mpsc::UnboundedReceiver<Done>,
 ) -> Agent {
     let (asks, asked) = mpsc::channel(MAX_ASKED);
+    let (reports, reported) = mpsc::channel(MAX_ASKED);
     let (publish, published) = watch::channel(local.clone());
     let meters = Arc::new(Meters::default());
     let stop = CancellationToken::new();
     let (died, fatal) = watch::channel(None);
     let told = Arc::clone(&meters);
     let owner = Owner::new(config, doors, local, store, publish, told, died.clone());
-    let work = tokio::spawn(owner.run(asked, done, stop.clone()));
+    let work = tokio::spawn(owner.run(asked, reported, done, stop.clone()));
     let task = tokio::spawn(async move {
         if let Err(lost) = work.await {
             died.send_replace(Some(format!("the agent ended: {lost}")));
         }
     });
-    let registrar = Arc::new(Handle { asks, published });
+    let registrar = Arc::new(Handle { asks, reports, published });
     Agent { registrar, meters, stop, fatal, task: Mutex::new(Some(task)) }
 }
 
@@ -221,6 +227,8 @@ impl Files {
 
 struct Handle {
     asks: mpsc::Sender<Ask>,
+    /// Reports do not wait behind changes, which wait for the disk.
+    reports: mpsc::Sender<Ask>,
     published: watch::Receiver<Local>,
 }
 
@@ -233,17 +241,19 @@ impl Handle {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             let author = Some(author);
-            self.ask(Ask::Change { operation, author, reply: Some(reply) }, answer).await
+            let ask = Ask::Change { operation, author, reply: Some(reply) };
+            self.ask(&self.asks, ask, answer).await
         })
     }
 
     async fn ask(
         &self,
+        line: &mpsc::Sender<Ask>,
         ask: Ask,
         answer: oneshot::Receiver<Result<(), RegisterError>>,
     ) -> Result<(), RegisterError> {
         let stopped = || RegisterError::Store("the agent is shutting down".to_owned());
-        self.asks.send(ask).await.map_err(|_| stopped())?;
+        line.send(ask).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -290,7 +300,8 @@ impl Registrar for Handle {
     ) -> BoxFuture<'_, Result<(), RegisterError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            self.ask(Ask::Observe { id, status, output, reply }, answer).await
+            let ask = Ask::Observe { id, status, output, reply };
+            self.ask(&self.reports, ask, answer).await
         })
     }
 

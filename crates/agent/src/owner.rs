@@ -12,7 +12,7 @@ mod observations;
 use crate::alias::Aliases;
 use crate::checks::{Checks, Input};
 use crate::counters::Meters;
-use crate::handle::{Config, Definitions};
+use crate::handle::{Config, Definitions, MAX_ASKED};
 use crate::local::{Local, Operation};
 use crate::probe::Observation;
 use crate::store::{Done, Store};
@@ -36,6 +36,9 @@ use tracing::{debug, info, warn};
 const VISIBLE_LIMIT: Duration = Duration::from_secs(1);
 /// Changes handed to the store and not answered; beyond, callers wait.
 const MAX_STORING: usize = 1024;
+
+/// Woken so much too late, the agent was starved, and what clients said is still on its way to it.
+const STARVED: Duration = Duration::from_millis(200);
 
 /// Who is told what became of a change.
 pub type Reply = oneshot::Sender<Result<(), RegisterError>>;
@@ -164,10 +167,10 @@ impl Owner {
         let now = Moment::default();
         let mut owner = Owner {
             syncer: Syncer::new(now, config.full_sync_interval),
+            checks: Checks::new(now, config.most_probes),
             config,
             doors,
             local,
-            checks: Checks::new(now),
             aliases: Aliases::default(),
             aliased: Aliased::default(),
             looking: None,
@@ -201,6 +204,7 @@ impl Owner {
     pub async fn run(
         mut self,
         mut asked: Receiver<Ask>,
+        mut reports: Receiver<Ask>,
         mut done: UnboundedReceiver<Done>,
         stop: CancellationToken,
     ) {
@@ -216,6 +220,7 @@ impl Owner {
                 Some(ended) = self.tasks.join_next_with_id() => Event::Ended(ended),
                 () = self.aliased.moved() => Event::AliasedMoved,
                 () = tokio::time::sleep_until(due) => Event::Due,
+                Some(report) = reports.recv() => Event::Asked(report),
                 ask = asked.recv(), if self.takes_more() => {
                     ask.map_or(Event::Stop, Event::Asked)
                 }
@@ -226,7 +231,10 @@ impl Owner {
                 Event::StoreEnded => self.store_ended(),
                 Event::Ended(ended) => self.ended(ended),
                 Event::AliasedMoved => self.aliased_moved(),
-                Event::Due => self.due(),
+                Event::Due => {
+                    self.hear(&mut reports);
+                    self.due();
+                }
                 Event::Stop => break,
             }
         }
@@ -280,8 +288,21 @@ impl Owner {
         }
     }
 
+    /// Takes the reports that wait, so that no TTL runs out whose report came in time.
+    fn hear(&mut self, reports: &mut Receiver<Ask>) {
+        for _ in 0..MAX_ASKED {
+            let Ok(report) = reports.try_recv() else { return };
+            self.asked(report);
+        }
+    }
+
     fn due(&mut self) {
         let now = self.now();
+        let late = now.since(self.checks.next_due());
+        if late >= STARVED {
+            warn!(elapsed_s = late.as_secs_f64(), "agent starved, TTL checks get the time back");
+            self.checks.step(Input::Starved(late), now);
+        }
         if self.checks.next_due() <= now {
             let outputs = self.checks.step(Input::Tick, now);
             self.carry_out(outputs);

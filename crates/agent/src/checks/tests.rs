@@ -43,7 +43,7 @@ fn result(name: &str, status: Status, output: &str) -> Output {
 
 #[test]
 fn a_probe_runs_when_it_is_due_and_again_an_interval_after_it_ended() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     checks.step(watch("a", probe(), 3), at(0));
     assert_eq!(checks.next_due(), at(3));
     assert_eq!(checks.step(Input::Tick, at(2)), []);
@@ -57,7 +57,7 @@ fn a_probe_runs_when_it_is_due_and_again_an_interval_after_it_ended() {
 
 #[test]
 fn the_result_of_a_run_that_was_overtaken_is_dropped() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     checks.step(watch("a", probe(), 0), at(0));
     assert_eq!(checks.step(Input::Tick, at(0)), [run("a", 1)]);
     let other = spec(Kind::Probe(Duration::from_secs(5)));
@@ -71,7 +71,7 @@ fn the_result_of_a_run_that_was_overtaken_is_dropped() {
 
 #[test]
 fn the_same_probe_registered_again_goes_on_as_it_was() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     checks.step(watch("a", probe(), 3), at(0));
     checks.step(watch("a", probe(), 9), at(1));
     assert_eq!(checks.next_due(), at(3));
@@ -79,7 +79,7 @@ fn the_same_probe_registered_again_goes_on_as_it_was() {
 
 #[test]
 fn no_more_probes_run_at_once_than_are_allowed() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     for number in 0..MAX_PROBES + 2 {
         checks.step(watch(&format!("{number:04}"), probe(), 0), at(0));
     }
@@ -98,7 +98,7 @@ fn check_thresholds(success: u32, warning: u32, critical: u32, fed: &str, shown:
         'w' => Status::Warning,
         _ => Status::Critical,
     };
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     let spec = Spec {
         success_before_passing: success,
         failures_before_warning: if warning == 0 { critical } else { warning },
@@ -146,7 +146,7 @@ fn the_very_first_result_shows_at_once_whatever_the_thresholds() {
 
 #[test]
 fn a_ttl_check_turns_critical_when_nobody_reports_in_time() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     let ttl = spec(Kind::Ttl(Duration::from_secs(10)));
     let report = |output: &str| Input::Reported {
         id: id("t"),
@@ -169,7 +169,7 @@ fn a_ttl_check_turns_critical_when_nobody_reports_in_time() {
 
 #[test]
 fn reports_on_what_is_no_ttl_check_are_nothing() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     checks.step(watch("a", probe(), 3), at(0));
     for name in ["a", "nope"] {
         let report =
@@ -181,7 +181,7 @@ fn reports_on_what_is_no_ttl_check_are_nothing() {
 
 #[test]
 fn an_instance_that_stays_critical_too_long_is_reaped() {
-    let mut checks = Checks::new(at(0));
+    let mut checks = Checks::new(at(0), MAX_PROBES);
     let limited = Spec {
         critical_limit: Some(Duration::from_secs(60)),
         instance: id("web"),
@@ -210,4 +210,24 @@ fn output_is_cut_and_says_so() {
     assert_eq!(cut("1234é", 5), "1234 ... (captured 4 of 6 bytes)");
     let long = "x".repeat(5000);
     assert!(cut(&long, 4096).ends_with("x ... (captured 4096 of 5000 bytes)"));
+}
+
+#[test]
+fn time_in_which_nobody_was_heard_does_not_count_once_for_each_report() {
+    let mut checks = Checks::new(at(0), MAX_PROBES);
+    let ttl = spec(Kind::Ttl(Duration::from_secs(10)));
+    checks.step(watch("a", ttl.clone(), 10), at(0));
+    checks.step(watch("b", ttl, 15), at(0));
+    let starved = |lost| Input::Starved(Duration::from_secs(lost));
+    assert_eq!(checks.step(starved(3), at(13)), []);
+    assert_eq!(checks.step(Input::Tick, at(13)), [], "a has until 16");
+    let report = Input::Reported { id: id("a"), status: Status::Passing, output: String::new() };
+    assert_eq!(checks.step(report, at(14)), [result("a", Status::Passing, "")]);
+    assert_eq!(checks.step(starved(60), at(75)), []);
+    assert_eq!(checks.next_due(), at(30), "what is looked for is looked for late, too");
+    assert_eq!(checks.step(Input::Tick, at(75)), [], "no more than a whole TTL is given back");
+    checks.step(starved(60), at(85));
+    let outputs = checks.step(Input::Tick, at(85));
+    let expired = |name| result(name, Status::Critical, "TTL expired");
+    assert_eq!(outputs, [expired("a"), expired("b")], "and only once");
 }

@@ -3,12 +3,13 @@
 use super::*;
 use crate::store::Disk;
 use catalog::{Acl, Interest, View, Watch};
+use model::{CheckDefinition, Nanos};
 use seams::fakes::FakeCatalog;
 use seams::{Consistency, Leadership, ReadError, Reader, Subscription};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// An agent whose disk syncs once, at the start, and never again.
 fn agent_on(directory: &Path, doors: Doors) -> Agent {
@@ -64,6 +65,53 @@ async fn an_agent_that_panics_ends_the_process_with_a_message() {
     assert!(register(&agent).await.is_err());
     let message = agent.fatal().await;
     assert!(message.contains("the agent ended") && message.contains("nobody knows"), "{message}");
+    agent.shutdown().await;
+}
+
+/// An agent whose disk hangs from its third sync on, for as long as this is true.
+fn agent_on_hanging_disk(directory: &Path, doors: Doors) -> (Agent, &'static AtomicBool) {
+    static SYNCS: AtomicUsize = AtomicUsize::new(0);
+    static HANGS: AtomicBool = AtomicBool::new(true);
+    let sync_data = |_: &File| {
+        let syncs = SYNCS.fetch_add(1, Ordering::SeqCst);
+        while syncs > 1 && HANGS.load(Ordering::SeqCst) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Ok(())
+    };
+    let disk = Disk { sync_data, ..Disk::REAL };
+    let (store, _, done) = Store::open_on(disk, directory).unwrap();
+    let config = Config::new("n1".into());
+    (launch(config, doors, Local::new("n1".into()), store, done), &HANGS)
+}
+
+fn check(id: &str, ttl: i64) -> Check {
+    let definition = CheckDefinition { ttl: Nanos::seconds(ttl), ..CheckDefinition::default() };
+    Check { id: id.into(), definition: Some(Box::new(definition)), ..Check::default() }
+}
+
+#[tokio::test]
+async fn a_report_does_not_wait_behind_changes_that_wait_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let doors = FakeCatalog::new(Acl::default()).doors();
+    let (agent, hangs) = agent_on_hanging_disk(directory.path(), doors);
+    let registrar = agent.registrar();
+    registrar.register_check(check("alive", 1000), Author::default()).await.unwrap();
+    let changes: Vec<_> = (0..2 * MAX_ASKED + 100)
+        .map(|n| {
+            let registrar = agent.registrar();
+            let more = check(&format!("more{n}"), 1000);
+            tokio::spawn(async move { registrar.register_check(more, Author::default()).await })
+        })
+        .collect();
+    let handle = Arc::clone(&agent.registrar);
+    while handle.asks.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    registrar.observe("alive".into(), Status::Passing, String::new()).await.unwrap();
+    assert_eq!(registrar.check(&"alive".into()).map(|check| check.status), Some(Status::Passing));
+    hangs.store(false, Ordering::SeqCst);
+    changes.iter().for_each(|change| change.abort());
     agent.shutdown().await;
 }
 

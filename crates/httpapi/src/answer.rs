@@ -80,6 +80,12 @@ impl Answer {
         }
     }
 
+    /// Whether its bytes go out as they are, neither indented nor compressed.
+    pub fn is_finished(&self, pretty: bool, request: &HeaderMap) -> bool {
+        let indents = pretty && matches!(self.content, Content::Json(_));
+        !indents && !takes_gzip(request)
+    }
+
     /// The answer as the connection takes it: indented if `pretty`, compressed if the client can
     /// take it and it is worth it.
     pub fn finish(self, pretty: bool, request: &HeaderMap) -> Response {

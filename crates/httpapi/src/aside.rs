@@ -1,88 +1,234 @@
-//! Large work beside the threads that serve everybody.
+//! Large work in turns, so that everybody else is served meanwhile.
 //!
 //! Evaluating, indenting or compressing an answer of megabytes takes as long as a thousand usual
-//! requests. Such work leaves its thread to the others, and only a few pieces are done at a time. How
-//! large a read is shows only once it is evaluated, so a path's last size is remembered; a path not
-//! seen lately is taken for large, in a lane of its own.
+//! requests. Such work waits for a turn (`admission`), of which there are fewer than threads. How large
+//! a read is shows only once it is done, so a path's last size is remembered; of a path not seen lately,
+//! its route's class decides.
 
+use crate::admission::{Bounds, Class, Turns, Verdict};
 use crate::answer::Answer;
 use crate::consul::blocking::{Body, Found};
-use crate::consul::error::Stop;
+use crate::consul::error::{Crowded, Problem, Stop};
+use crate::dialects::Acting;
 use http::HeaderMap;
 use net::http::Response;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 /// From here on an answer is large.
 const LARGE: usize = 256 << 10;
 
-/// How many pieces of one kind are done at a time.
-const LANES: usize = 2;
+/// How large a list is taken to be that was not seen lately.
+const UNSEEN: usize = 1 << 20;
 
 /// How many paths are remembered.
 const SLOTS: usize = 4096;
 
-/// The lanes, and what is known of paths.
+/// How many requests of a class may wait for a turn; beyond, 503.
+const MOST_WAITING: usize = 4096;
+
+/// How many bytes of answers the requests of a class may wait to make; beyond, 503. It takes some
+/// seconds to make so many.
+const MOST_BACKLOG: usize = 512 << 20;
+
+/// How long a request waits for a turn; then 503.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The turns, and what is known of paths.
 pub struct Aside {
-    evaluating: Semaphore,
-    exploring: Semaphore,
-    finishing: Semaphore,
+    turns: Mutex<Turns<oneshot::Sender<()>>>,
     hasher: RandomState,
-    /// The hashes of paths, each with its size as the lowest bit, found by another part of the hash.
+    /// The hashes of paths, each with the magnitude of its size in the lowest bits, found by another
+    /// part of the hash.
     sizes: Box<[AtomicU64]>,
 }
 
 impl Default for Aside {
     fn default() -> Aside {
-        Aside {
-            evaluating: Semaphore::new(LANES),
-            exploring: Semaphore::new(LANES),
-            finishing: Semaphore::new(LANES),
-            hasher: RandomState::new(),
-            sizes: (0..SLOTS).map(|_| AtomicU64::new(UNKNOWN)).collect(),
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Aside::with(Bounds {
+            turns: (threads - 1).max(1),
+            waiting: MOST_WAITING,
+            backlog: MOST_BACKLOG,
+        })
+    }
+}
+
+/// Whether a request can be told to come again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insists {
+    /// It can.
+    No,
+    /// It is halfway done, or waited long before: it gets its turn.
+    Yes,
+}
+
+const UNKNOWN: u64 = 0;
+/// These bits of a slot tell the size: its binary magnitude.
+const MAGNITUDE: u64 = 63;
+
+/// A place in `sizes`, and what was there.
+struct Seen<'a> {
+    slot: &'a AtomicU64,
+    hash: u64,
+    held: u64,
+}
+
+impl Seen<'_> {
+    /// The size, about, if the path was seen lately.
+    fn size(&self) -> Option<usize> {
+        let known = self.held & !MAGNITUDE == self.hash && self.held != UNKNOWN;
+        known.then(|| 1 << (self.held & MAGNITUDE))
+    }
+
+    fn note(&self, size: usize) {
+        let now = self.hash | u64::from(size.max(1).ilog2());
+        if now != self.held {
+            self.slot.store(now, Ordering::Relaxed);
         }
     }
 }
 
-const UNKNOWN: u64 = 0;
-/// The lowest bit of a slot: the path was seen to be large.
-const IS_LARGE: u64 = 1;
-
 impl Aside {
-    /// Evaluates a read of this path; what is read below it is another thing.
+    fn with(bounds: Bounds) -> Aside {
+        Aside {
+            turns: Mutex::new(Turns::new(bounds)),
+            hasher: RandomState::new(),
+            sizes: (0..SLOTS).map(|_| AtomicU64::new(UNKNOWN)).collect(),
+        }
+    }
+
+    /// Evaluates a read of this path; what is read `below` it is another thing, and a list.
     pub async fn evaluate(
         &self,
-        path: &str,
-        below: bool,
+        class: Class,
+        insists: Insists,
+        (path, below): (&str, bool),
         read: impl FnOnce() -> Result<Found, Stop>,
     ) -> Result<Found, Stop> {
-        let hash = self.hasher.hash_one((path, below)) | 2;
-        let slot = &self.sizes[usize::try_from(hash >> 32).unwrap_or_default() % SLOTS];
-        let seen = slot.load(Ordering::Relaxed);
-        let found = if seen == hash & !IS_LARGE {
-            read()
-        } else if seen == hash | IS_LARGE {
-            run(&self.evaluating, read).await
-        } else {
-            run(&self.exploring, read).await
+        let class = if below { Class::Bulk } else { class };
+        let seen = self.seen(path, below);
+        let found = match cost(class, &seen) {
+            None => read(),
+            Some(cost) => {
+                let _turn = self.enter(class, cost, insists).await?;
+                beside(read)
+            }
         };
         if let Ok(found) = &found {
-            let now = if size(&found.body) < LARGE { hash & !IS_LARGE } else { hash | IS_LARGE };
-            if now != seen {
-                slot.store(now, Ordering::Relaxed);
-            }
+            seen.note(size(&found.body));
         }
         found
     }
 
-    /// Makes an answer into what the connection takes.
+    /// Has a list made that is no read of a view.
+    pub async fn act(&self, path: &str, acting: Acting) -> Result<Answer, Problem> {
+        let seen = self.seen(path, false);
+        let _turn = match cost(Class::Bulk, &seen) {
+            None => None,
+            Some(cost) => Some(self.enter(Class::Bulk, cost, Insists::No).await?),
+        };
+        let answer = acting.await?;
+        seen.note(answer.size());
+        Ok(answer)
+    }
+
+    /// Makes an answer into what the connection takes. It goes before what is not begun yet.
     pub async fn finish(&self, answer: Answer, pretty: bool, request: &HeaderMap) -> Response {
-        match answer.size() < LARGE {
-            true => answer.finish(pretty, request),
-            false => run(&self.finishing, || answer.finish(pretty, request)).await,
+        let size = answer.size();
+        if size < LARGE || answer.is_finished(pretty, request) {
+            return answer.finish(pretty, request);
         }
+        let _turn = self.enter(Class::Write, size, Insists::Yes).await;
+        beside(|| answer.finish(pretty, request))
+    }
+
+    fn seen(&self, path: &str, below: bool) -> Seen<'_> {
+        // The bit keeps a hash from being `UNKNOWN`.
+        let hash = (self.hasher.hash_one((path, below)) | (MAGNITUDE + 1)) & !MAGNITUDE;
+        let slot = &self.sizes[usize::try_from(hash >> 32).unwrap_or_default() % SLOTS];
+        Seen { slot, hash, held: slot.load(Ordering::Relaxed) }
+    }
+
+    async fn enter(
+        &self,
+        class: Class,
+        cost: usize,
+        insists: Insists,
+    ) -> Result<Turn<'_>, Problem> {
+        let (call, called) = oneshot::channel();
+        let insists = insists == Insists::Yes;
+        let verdict = self.lock().ask(class, cost, insists, call);
+        let number = match verdict {
+            Verdict::Go => return Ok(Turn(self)),
+            Verdict::Refused => return Err(Problem::Crowded(Crowded::TooMany)),
+            Verdict::Wait(number) => number,
+        };
+        let mut place = Place { aside: self, class, number, called, is_called: false };
+        if insists {
+            // The caller lives as long as this does.
+            let _ = (&mut place.called).await;
+        } else if tokio::time::timeout(PATIENCE, &mut place.called).await.is_err() {
+            return Err(Problem::Crowded(Crowded::TooLong));
+        }
+        place.is_called = true;
+        Ok(Turn(self))
+    }
+
+    /// A panic elsewhere leaves the counts whole: each change is one step.
+    fn lock(&self) -> MutexGuard<'_, Turns<oneshot::Sender<()>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self) {
+        let mut turns = self.lock();
+        if let Some(call) = turns.give_back() {
+            // Whoever waits leaves under this lock before it stops listening, so it hears this.
+            let _ = call.send(());
+        }
+    }
+}
+
+/// A turn; dropped, the next in line has it.
+struct Turn<'a>(&'a Aside);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+/// A place in line, left by who gives up or goes away.
+struct Place<'a> {
+    aside: &'a Aside,
+    class: Class,
+    number: u64,
+    called: oneshot::Receiver<()>,
+    is_called: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let aside = self.aside;
+        if self.is_called {
+            return;
+        }
+        let waited = aside.lock().leave(self.class, self.number);
+        if !waited {
+            aside.give_back();
+        }
+    }
+}
+
+/// What a request will cost, if it needs a turn.
+fn cost(class: Class, seen: &Seen<'_>) -> Option<usize> {
+    match seen.size() {
+        Some(size) => (size >= LARGE).then_some(size),
+        None => (class == Class::Bulk).then_some(UNSEEN),
     }
 }
 
@@ -94,10 +240,64 @@ fn size(body: &Body) -> usize {
 }
 
 /// Does the work while another thread serves who is served by this one.
-async fn run<T>(lane: &Semaphore, work: impl FnOnce() -> T) -> T {
-    let _turn = lane.acquire().await;
+fn beside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => work(),
         _ => tokio::task::block_in_place(work),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Poll, Waker};
+
+    fn aside() -> Aside {
+        Aside::with(Bounds { turns: 1, waiting: 1, backlog: 100 })
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_not_waited_for_any_more_goes_to_the_next() {
+        let aside = aside();
+        let first = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut gone = Box::pin(aside.enter(Class::Bulk, 1, Insists::No));
+        assert!(gone.as_mut().poll(&mut context).is_pending());
+        let crowded = aside.enter(Class::Bulk, 1, Insists::No).await;
+        assert!(matches!(crowded, Err(Problem::Crowded(_))));
+        let mut next = Box::pin(aside.enter(Class::Bulk, 1, Insists::Yes));
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        // Called, and dropped before it could look.
+        drop(gone);
+        assert!(matches!(next.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+        drop(next);
+        assert!(aside.enter(Class::Bulk, 1, Insists::No).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_turn_for_ever() {
+        let aside = aside();
+        let _first = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
+        let began = tokio::time::Instant::now();
+        let refused = aside.enter(Class::Read, 1, Insists::No).await.map(drop);
+        assert_eq!(refused, Err(Problem::Crowded(Crowded::TooLong)));
+        assert!(began.elapsed() >= PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_small_the_last_time_needs_no_turn() {
+        let aside = aside();
+        let _first = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
+        let act = |size: usize| {
+            let answer = Answer::text(http::StatusCode::OK, vec![b'x'; size]);
+            let acting: Acting = Box::pin(std::future::ready(Ok(answer)));
+            let mut acting = Box::pin(aside.act("/list", acting));
+            acting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert!(!act(10), "not seen yet");
+        aside.seen("/list", false).note(10);
+        assert!(act(LARGE), "small the last time");
+        assert!(!act(10), "large the last time");
     }
 }

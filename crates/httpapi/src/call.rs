@@ -1,5 +1,6 @@
 //! One request on its way to its handler.
 
+use crate::admission::Class;
 use crate::aside::Aside;
 use crate::consul::error::Problem;
 use crate::context::Context;
@@ -32,6 +33,8 @@ pub struct Call {
     pub ending: CancellationToken,
     /// Headers, peer and the body, unread.
     pub request: net::http::Request,
+    /// How urgent it is.
+    pub class: Class,
     /// The query string.
     pub query: Query,
     /// Its filter expression, once a read has compiled it; within, `None` if it has none.

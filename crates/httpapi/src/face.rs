@@ -4,6 +4,7 @@
 //! query that cannot be read, a blocked path, a wrong method, a writer from elsewhere, parameters of
 //! the Enterprise edition.
 
+use crate::admission::Class;
 use crate::answer::{Answer, Content};
 use crate::aside::Aside;
 use crate::call::Call;
@@ -91,10 +92,10 @@ async fn serve(face: Face, request: Request) -> Response {
             context.meters.answered("none", "other", status, began.elapsed(), false);
             (answer, context.identity.dev_mode)
         }
-        Lead::To { route, verb, door, rest, query } => {
+        Lead::To { route, verb, class, door, rest, query } => {
             let could_wait = query.has("index") || query.has("hash");
             let pretty = context.identity.dev_mode || query.has("pretty");
-            let call = face.call(request, query, rest, &id);
+            let call = face.call(request, class, query, rest, &id);
             let answer = knock(door, call).instrument(span).await;
             let status = answer.status.as_u16();
             context.meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
@@ -116,7 +117,7 @@ async fn serve(face: Face, request: Request) -> Response {
 }
 
 impl Face {
-    fn call(self, request: Request, query: Query, rest: Vec<u8>, id: &str) -> Call {
+    fn call(self, request: Request, class: Class, query: Query, rest: Vec<u8>, id: &str) -> Call {
         let token = params::token(&query, &request.head.headers);
         let Face { context, aside, events, recent, since, ending } = self;
         let (id, filter) = (id.to_owned(), OnceLock::new());
@@ -128,6 +129,7 @@ impl Face {
             since,
             ending,
             request,
+            class,
             query,
             filter,
             rest,
@@ -160,10 +162,21 @@ fn request_id(headers: &HeaderMap) -> String {
 async fn knock(door: Door, call: Call) -> Answer {
     match door {
         Door::Read(door) => blocking::answer(&call, &door).await,
-        Door::Act(act) => match act(call).await {
-            Ok(answer) => answer,
-            Err(problem) => problem.answer(),
-        },
+        Door::Act(act) => {
+            let context = Arc::clone(&call.context);
+            let answered = match call.class {
+                Class::Bulk => {
+                    let aside = Arc::clone(&call.aside);
+                    let path = call.request.head.uri.path().to_owned();
+                    aside.act(&path, act(call)).await
+                }
+                _ => act(call).await,
+            };
+            answered.unwrap_or_else(|problem| {
+                context.meters.refused(&problem);
+                problem.answer()
+            })
+        }
     }
 }
 
@@ -174,7 +187,7 @@ enum Lead {
     /// To no endpoint, or refused by one: this is the answer.
     Nowhere(Answer),
     /// To a door.
-    To { route: &'static str, verb: Verb, door: Door, rest: Vec<u8>, query: Query },
+    To { route: &'static str, verb: Verb, class: Class, door: Door, rest: Vec<u8>, query: Query },
 }
 
 fn lead(settings: &Settings, method: &Method, path: &str, request: &Request) -> Lead {
@@ -234,7 +247,8 @@ fn enter(
     }
     route.enterprise.check(&query).map_err(|problem| problem.answer())?;
     let rest = decode(rest, false).unwrap_or_default();
-    Ok(Lead::To { route: route.pattern, verb, door, rest, query })
+    let class = route.class_of(verb);
+    Ok(Lead::To { route: route.pattern, verb, class, door, rest, query })
 }
 
 /// Whether a client at this address may use this method.

@@ -6,6 +6,7 @@
 //!
 //! Decision 0005.
 
+mod admission;
 mod answer;
 mod aside;
 mod call;

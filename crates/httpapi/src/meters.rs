@@ -1,6 +1,7 @@
 //! What the HTTP face counts: requests by route, and what waiting was worth.
 
-use net::http::Traffic;
+use crate::consul::error::{Crowded, Problem};
+use net::http::{Limit, Traffic};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -9,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use seams::WriteError;
 use std::time::Duration;
 
 /// The numbers of an HTTP face; clones are the same.
@@ -19,6 +21,15 @@ pub struct Meters {
     waiting: Gauge,
     woken: Family<Woken, Counter>,
     traffic: Traffic,
+    refused: Refused,
+}
+
+/// What was refused for a moment, by the limit that was met.
+#[derive(Debug, Clone, Default)]
+struct Refused {
+    lists: Counter,
+    lists_time: Counter,
+    writes: Counter,
 }
 
 impl Default for Meters {
@@ -29,6 +40,7 @@ impl Default for Meters {
             waiting: Gauge::default(),
             woken: Family::default(),
             traffic: Traffic::default(),
+            refused: Refused::default(),
         }
     }
 }
@@ -91,7 +103,18 @@ impl Meters {
             "How often blocked queries ended their sleep, by what came of it",
             self.woken.clone(),
         );
-        registry.register_collector(Box::new(Connections(self.traffic.clone())));
+        let (traffic, refused) = (self.traffic.clone(), self.refused.clone());
+        registry.register_collector(Box::new(Connections { traffic, refused }));
+    }
+
+    /// Notes a refusal that is for a moment only; what the server below refuses it counts itself.
+    pub(crate) fn refused(&self, problem: &Problem) {
+        match problem {
+            Problem::Crowded(Crowded::TooMany) => self.refused.lists.inc(),
+            Problem::Crowded(Crowded::TooLong) => self.refused.lists_time.inc(),
+            Problem::Write(WriteError::Busy) => self.refused.writes.inc(),
+            _ => return,
+        };
     }
 
     /// What the server below counts.
@@ -133,24 +156,39 @@ impl Meters {
 
 /// The server's connections, read when somebody asks.
 #[derive(Debug)]
-struct Connections(Traffic);
+struct Connections {
+    traffic: Traffic,
+    refused: Refused,
+}
 
 impl Collector for Connections {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let help = "HTTP connections that are open";
         let open = encoder.encode_descriptor("http_connections", help, None, MetricType::Gauge)?;
-        ConstGauge::new(self.0.open()).encode(open)?;
+        ConstGauge::new(self.traffic.open()).encode(open)?;
         let counts = [
-            ("http_connections_accepted", "HTTP connections served", self.0.accepted()),
+            ("http_connections_accepted", "HTTP connections served", self.traffic.accepted()),
             (
                 "http_connections_refused",
                 "HTTP connections closed at once because there were enough",
-                self.0.refused(),
+                self.traffic.refused(Limit::Connections)
+                    + self.traffic.refused(Limit::ConnectionsOfClient),
             ),
         ];
         for (name, help, value) in counts {
             let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(value).encode(counter)?;
+        }
+        let help = "What was refused or broken off, by the limit that was met";
+        let mut refused =
+            encoder.encode_descriptor("http_refused", help, None, MetricType::Counter)?;
+        let below = Limit::ALL.map(|limit| (limit.name(), self.traffic.refused(limit)));
+        let Refused { lists, lists_time, writes } = &self.refused;
+        let own = [("lists", lists), ("lists_time", lists_time), ("writes", writes)];
+        let own = own.map(|(name, counter)| (name, counter.get()));
+        for (limit, count) in below.into_iter().chain(own) {
+            let labels = [("limit", limit)];
+            ConstCounter::new(count).encode(refused.encode_family(&labels)?)?;
         }
         Ok(())
     }

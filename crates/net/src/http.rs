@@ -11,7 +11,7 @@ mod stream;
 mod traffic;
 
 pub use body::BodyError;
-pub use traffic::Traffic;
+pub use traffic::{Limit, Traffic};
 
 use crate::connections::{self, Connections};
 use body::{Budget, Taken};
@@ -147,9 +147,9 @@ pub fn serve(
     let grace = limits.shutdown_grace;
     let shared = Arc::new(Shared {
         connections: Connections::new(limits.connections_per_client, limits.connections),
+        budget: Budget::new(&limits, traffic.clone()),
         traffic,
         refusing: Semaphore::new(REFUSING),
-        budget: Budget::new(&limits),
         answers: Pool::new(limits.answers, limits.answers / 4),
         limits,
         service,
@@ -197,6 +197,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
             // Out of file descriptors, or the client was gone already: neither ends the listener.
             Err(error) => {
+                shared.traffic.refuse(Limit::Descriptors);
                 complaints.warn(&error);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -208,10 +209,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let place = match shared.connections.enter(peer.ip()) {
         Ok(place) => place,
         Err(full) => {
-            shared.traffic.refuse();
             if full == connections::Full::All {
+                shared.traffic.refuse(Limit::Connections);
                 return;
             }
+            shared.traffic.refuse(Limit::ConnectionsOfClient);
             // Telling costs a little; a flood is not told.
             let Ok(_turn) = shared.refusing.try_acquire() else { return };
             return refuse(stream).await;
@@ -220,7 +222,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let begun = shared.traffic.begin();
     // Small answers must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let (stream, watch) = Stream::new(stream, &shared.limits);
+    let (stream, watch) = Stream::new(stream, &shared.limits, shared.traffic.clone());
     let service = service_fn(|request| {
         let (shared, watch) = (Arc::clone(&shared), watch.clone());
         async move {
@@ -249,6 +251,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         }
     };
     if let Err(error) = ended {
+        if error.is_timeout() {
+            shared.traffic.refuse(Limit::HeadTime);
+        }
         debug!(%peer, %error, "connection ended early");
     }
     drop((place, begun));
@@ -261,11 +266,12 @@ async fn answer(
 ) -> Response {
     let (head, body) = request.into_parts();
     if head_size(&head) > shared.limits.head {
+        shared.traffic.refuse(Limit::Head);
         return too_large_a_head();
     }
     let taken = Taken::nothing(&shared.budget, peer.ip());
     let response = shared.service.call(Request { head, peer, body, taken }).await;
-    counted(response, &shared.answers, peer.ip())
+    counted(response, peer.ip(), &shared)
 }
 
 /// The bytes of a head as it was sent, about; the connection's buffer ends only far larger ones.
@@ -304,13 +310,16 @@ impl AsRef<[u8]> for Counted {
 }
 
 /// The answer, counted; where there are too many bytes already, a refusal instead.
-fn counted(response: Response, pool: &Arc<Pool>, client: IpAddr) -> Response {
+fn counted(response: Response, client: IpAddr, shared: &Shared) -> Response {
     let size = response.body().size_hint().exact().unwrap_or_default();
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size < WORTH_COUNTING {
         return response;
     }
-    let Some(share) = pool.take_whole(client, size) else { return too_many_answers() };
+    let Some(share) = shared.answers.take_whole(client, size) else {
+        shared.traffic.refuse(Limit::Answers);
+        return too_many_answers();
+    };
     response.map(|mut body| {
         // A full body is one frame, there at once.
         let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));

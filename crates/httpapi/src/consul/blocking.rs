@@ -8,6 +8,7 @@
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
 use crate::answer::{Answer, Content};
+use crate::aside::Insists;
 use crate::call::Call;
 use crate::meters::Wake;
 use bytes::Bytes;
@@ -106,7 +107,7 @@ pub async fn answer(call: &Call, door: &ReadDoor) -> Answer {
         Ok(options) => options,
         Err(problem) => return problem.answer(),
     };
-    let asked = Asked { call, door, options: &options };
+    let asked = Asked { call, door, options: &options, insists: Insists::No };
     let doors = match call.doors() {
         Ok(doors) => doors,
         Err(problem) => return asked.failed(&problem),
@@ -139,10 +140,13 @@ impl Seen {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Asked<'c> {
     call: &'c Call,
     door: &'c ReadDoor,
     options: &'c ReadOptions,
+    /// Who has waited for a change is not told to come again.
+    insists: Insists,
 }
 
 impl Asked<'_> {
@@ -151,8 +155,12 @@ impl Asked<'_> {
         if self.options.index == 0 || found.index.0 > self.options.index {
             return Ok(found);
         }
+        let woken = Asked { insists: Insists::Yes, ..*self };
+        woken.wait_on(reader, Seen::of(found, at)).await
+    }
+
+    async fn wait_on(&self, reader: &dyn Reader, mut seen: Seen) -> Result<Found, Problem> {
         let deadline = Instant::now() + self.options.wait + jitter(self.options.wait);
-        let mut seen = Seen::of(found, at);
         let meters = &self.call.context.meters;
         let _waiting = meters.wait();
         loop {
@@ -232,7 +240,8 @@ impl Asked<'_> {
         let below = self.call.query.has("recurse") || self.call.query.has("keys");
         let mut held = 0;
         loop {
-            let evaluation = aside.evaluate(path, below, || self.evaluate(&view));
+            let (class, insists) = (self.call.class, self.insists);
+            let evaluation = aside.evaluate(class, insists, (path, below), || self.evaluate(&view));
             let interest = match evaluation.await {
                 Ok(found) => return Ok((found, view.index())),
                 Err(Stop::Problem(problem)) => return Err(problem),
@@ -297,6 +306,7 @@ impl Asked<'_> {
 
     /// An error; most reads tell of an index even then, since clients look for one, and of no leader.
     fn failed(&self, problem: &Problem) -> Answer {
+        self.call.context.meters.refused(problem);
         let tells = !matches!(self.door.family, Family::Streamed | Family::Kv);
         match problem {
             Problem::Bad(_) | Problem::Disabled(_) => problem.answer(),

@@ -5,6 +5,7 @@
 use crate::answer::Answer;
 use catalog::{NotHeld, Refusal};
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 use lang::quote;
 use net::http::BodyError;
 use seams::{ReadError, RegisterError, WriteError};
@@ -42,6 +43,8 @@ pub enum Problem {
     },
     /// Something else is too large; the text says what.
     TooLarge(String),
+    /// So many large answers are wanted that this one is not made.
+    Crowded(Crowded),
     /// No such datacenter.
     NoPathToDatacenter,
     /// The body could not be read.
@@ -59,6 +62,15 @@ pub enum Problem {
     },
     /// The agent refused.
     Register(RegisterError),
+}
+
+/// Why a large answer was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowded {
+    /// Too many wait for one already.
+    TooMany,
+    /// It waited too long.
+    TooLong,
 }
 
 /// Why the evaluation of a read stopped.
@@ -134,7 +146,17 @@ impl Problem {
     /// The status and text.
     pub fn answer(&self) -> Answer {
         let (status, text) = self.status_and_text();
-        Answer::text(status, text)
+        let answer = Answer::text(status, text);
+        match self.passes() {
+            true => answer.with(RETRY_AFTER, HeaderValue::from_static("1")),
+            false => answer,
+        }
+    }
+
+    /// Whether it is for a moment only: there is too much to do just now.
+    fn passes(&self) -> bool {
+        let write = matches!(self, Problem::Write(WriteError::Busy));
+        write || matches!(self, Problem::Crowded(_) | Problem::Body(BodyError::Busy))
     }
 
     fn status_and_text(&self) -> (StatusCode, String) {
@@ -161,6 +183,17 @@ impl Problem {
                      https://www.consul.io/docs/agent/config/config-files#{setting}."
                 ),
             ),
+            Problem::Crowded(why) => {
+                let why = match why {
+                    Crowded::TooMany => "too many requests wait",
+                    Crowded::TooLong => "this one waited too long",
+                };
+                let text = format!("too many large answers are wanted ({why}), try again later");
+                (StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            Problem::Write(error @ WriteError::Busy) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
             Problem::NoPathToDatacenter => (FAILED, "No path to datacenter".to_owned()),
             Problem::Body(error) => body_error(error),
             Problem::Read(ReadError::NoLeader) | Problem::Write(WriteError::NoLeader) => {
@@ -290,6 +323,11 @@ mod tests {
         check(ReadError::NoLeader, 500, "No cluster leader");
         check(WriteError::NoLeader, 500, "No cluster leader");
         check(Problem::NoPathToDatacenter, 500, "No path to datacenter");
+        check(
+            Problem::Crowded(Crowded::TooMany),
+            503,
+            "too many large answers are wanted (too many requests wait), try again later",
+        );
         check(BodyError::TooSlow, 408, "request body did not come in time");
         check(
             refused("raft apply failed: ", Refusal::InvalidSession(id)),

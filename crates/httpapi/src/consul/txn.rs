@@ -14,7 +14,9 @@ use super::catalog::own_spelling;
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
 use super::shapes::{BareCheck, BareService, KvPair, NodeShape};
+use crate::admission::Class;
 use crate::answer::{Answer, Content, json};
+use crate::aside::Insists;
 use crate::call::Call;
 use bytes::Bytes;
 use catalog::{
@@ -174,7 +176,7 @@ impl Told<'_> {
     ) -> Result<Answer, Stop> {
         let tree = self.ops.iter().any(|op| op.verb == "get-tree");
         let mut status = StatusCode::OK;
-        let made = call.aside.evaluate("/v1/txn", tree, || {
+        let made = call.aside.evaluate(Class::Read, Insists::Yes, ("/v1/txn", tree), || {
             let (kind, body) = self.told(find()?);
             status = kind;
             let body = Body::Json(body);

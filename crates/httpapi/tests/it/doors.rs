@@ -26,7 +26,7 @@ async fn a_refused_write_says_why_and_reads_go_on() {
             500,
             "the disk of the data directory is nearly full (1 bytes free, 64 kept in reserve)",
         ),
-        (WriteError::Busy, 500, "too many writes are waiting, try again later"),
+        (WriteError::Busy, 503, "too many writes are waiting, try again later"),
         (WriteError::NoLeader, 500, "No cluster leader"),
         (WriteError::TooLarge { size: 2, limit: 1 }, 413, "write of 2 bytes is larger"),
         (WriteError::Unknown("gone".into()), 500, "write outcome unknown: gone"),
@@ -41,6 +41,7 @@ async fn a_refused_write_says_why_and_reads_go_on() {
             let reply = face.put(path, body).await;
             assert_eq!(reply.status, status, "{path}: {}", reply.body);
             assert!(reply.body.starts_with(text), "{path}: {}", reply.body);
+            assert_eq!(reply.header("Retry-After"), (status == 503).then_some("1"), "{path}");
         }
         assert_eq!(face.get("/v1/kv/a?raw").await.body, "1");
     }

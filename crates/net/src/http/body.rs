@@ -5,7 +5,7 @@
 //! of the body is kept as long.
 
 use super::pool::{Pool, Share};
-use super::{Limits, Request};
+use super::{Limit, Limits, Request, Traffic};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use std::net::IpAddr;
@@ -23,12 +23,13 @@ pub(super) struct Budget {
     rate: usize,
     small: Arc<Pool>,
     large: Arc<Pool>,
+    traffic: Traffic,
 }
 
 impl Budget {
     /// Half is for small bodies, of which a client may have half; of the other half a client may have
     /// a quarter, or one body of the largest size.
-    pub fn new(limits: &Limits) -> Arc<Budget> {
+    pub fn new(limits: &Limits, traffic: Traffic) -> Arc<Budget> {
         let half = limits.bodies / 2;
         Arc::new(Budget {
             one: limits.body,
@@ -36,6 +37,7 @@ impl Budget {
             rate: limits.body_rate.max(1),
             small: Pool::new(half, half / 2),
             large: Pool::new(half, (half / 4).max(limits.body)),
+            traffic,
         })
     }
 
@@ -61,6 +63,18 @@ pub enum BodyError {
     /// The client broke off.
     #[error("request body ended early")]
     Cut,
+}
+
+impl BodyError {
+    /// The limit that was met, if one was.
+    fn limit(&self) -> Option<Limit> {
+        match self {
+            BodyError::TooLarge(_) => Some(Limit::Body),
+            BodyError::TooSlow => Some(Limit::BodyTime),
+            BodyError::Busy => Some(Limit::Bodies),
+            BodyError::Cut => None,
+        }
+    }
 }
 
 /// What one body took of the pools.
@@ -110,10 +124,14 @@ impl Request {
         let announced = self.head.headers.get(http::header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let one = self.taken.budget.one;
-        if let Some(length) = announced.filter(|length| *length > one as u64) {
-            return Err(BodyError::TooLarge(length));
+        let read = match announced.filter(|length| *length > one as u64) {
+            Some(length) => Err(BodyError::TooLarge(length)),
+            None => self.read(keep.min(one)).await,
+        };
+        if let Some(limit) = read.as_ref().err().and_then(BodyError::limit) {
+            self.taken.budget.traffic.refuse(limit);
         }
-        self.read(keep.min(one)).await
+        read
     }
 
     async fn read(&mut self, keep: usize) -> Result<Bytes, BodyError> {

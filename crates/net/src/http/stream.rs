@@ -4,7 +4,7 @@
 //! bytes of the next one read already, it would not see the end. So the socket is shared with a
 //! watch that asks the socket itself.
 
-use super::Limits;
+use super::{Limit, Limits, Traffic};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -21,6 +21,7 @@ pub(super) struct Stream {
     grace: Duration,
     rate: usize,
     behind: Option<Behind>,
+    traffic: Traffic,
 }
 
 /// A client that does not take what is sent as fast as it is.
@@ -38,11 +39,11 @@ pub(super) struct Watch(Arc<TcpStream>);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Stream {
-    pub fn new(socket: TcpStream, limits: &Limits) -> (Stream, Watch) {
+    pub fn new(socket: TcpStream, limits: &Limits, traffic: Traffic) -> (Stream, Watch) {
         let socket = Arc::new(socket);
         let watch = Watch(Arc::clone(&socket));
         let (grace, rate) = (limits.write_timeout, limits.write_rate.max(1));
-        (Stream { socket, grace, rate, behind: None }, watch)
+        (Stream { socket, grace, rate, behind: None, traffic }, watch)
     }
 
     /// Writes as the socket can take it; an error once the client is too far behind.
@@ -79,6 +80,7 @@ impl Stream {
             behind.timer.as_mut().reset(deadline);
         }
         ready!(behind.timer.as_mut().poll(context));
+        self.traffic.refuse(Limit::WriteTime);
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read its answer")))
     }
 }

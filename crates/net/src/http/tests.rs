@@ -64,6 +64,7 @@ fn text(status: u16, body: Bytes) -> Response {
 
 struct Running {
     server: Server,
+    traffic: Traffic,
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
 }
@@ -78,8 +79,9 @@ fn start(limits: Limits, keep: usize) -> Running {
         blocked: Arc::clone(&blocked),
         began: Arc::clone(&began),
     };
-    let server = serve(vec![listener], limits, Arc::new(echo), Traffic::default(), ending).unwrap();
-    Running { server, blocked, began }
+    let traffic = Traffic::default();
+    let server = serve(vec![listener], limits, Arc::new(echo), traffic.clone(), ending).unwrap();
+    Running { server, traffic, blocked, began }
 }
 
 async fn connect(running: &Running) -> TcpStream {
@@ -116,6 +118,7 @@ async fn a_body_announced_too_large_is_not_read() {
     let request = "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 99\r\n\r\n";
     let answer = ask(&mut connect(&running).await, request).await;
     assert!(answer.ends_with("request body of 99 bytes is too large"), "{answer}");
+    assert_eq!(running.traffic.refused(Limit::Body), 1);
 }
 
 #[tokio::test]
@@ -125,6 +128,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     let request = "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 9\r\n\r\n1";
     let answer = ask(&mut connect(&running).await, request).await;
     assert!(answer.ends_with("request body did not come in time"), "{answer}");
+    assert_eq!(running.traffic.refused(Limit::BodyTime), 1);
 }
 
 #[tokio::test]
@@ -157,6 +161,7 @@ async fn bodies_together_have_a_limit_until_they_are_answered() {
     running.began.notified().await;
     let answer = ask(&mut connect(&running).await, &put("0123456789abcdef")).await;
     assert!(answer.ends_with(BUSY), "what is held counts: {answer}");
+    assert_eq!(running.traffic.refused(Limit::Bodies), 1);
     drop(first);
     let given_back = async {
         while ask(&mut connect(&running).await, &put("0123456789abcdef")).await.ends_with(BUSY) {}
@@ -206,8 +211,10 @@ async fn a_client_that_does_not_read_holds_a_share_for_a_while() {
     let mut status = [0; 12];
     idle.read_exact(&mut status).await.unwrap();
     assert_eq!(status_of_large(&running).await, "HTTP/1.1 503");
+    assert_eq!(running.traffic.refused(Limit::Answers), 1);
     let given_up = async { while status_of_large(&running).await != "HTTP/1.1 200" {} };
     tokio::time::timeout(Duration::from_secs(10), given_up).await.expect("its share is given back");
+    assert!(running.traffic.refused(Limit::WriteTime) > 0);
 }
 
 #[tokio::test]
@@ -215,6 +222,7 @@ async fn a_header_that_does_not_come_closes_the_connection() {
     let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
     let running = start(limits, 100);
     assert_eq!(ask(&mut connect(&running).await, "GET / HT").await, "");
+    assert_eq!(running.traffic.refused(Limit::HeadTime), 1);
 }
 
 #[tokio::test]
@@ -239,6 +247,7 @@ async fn a_client_with_too_many_connections_is_told_so() {
     let answer = ask(&mut connect(&running).await, &put("")).await;
     assert!(answer.starts_with("HTTP/1.1 429 Too Many Requests"), "{answer}");
     assert!(answer.ends_with(TOO_MANY), "{answer}");
+    assert_eq!(running.traffic.refused(Limit::ConnectionsOfClient), 1);
 }
 
 #[tokio::test]

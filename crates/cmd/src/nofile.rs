@@ -1,17 +1,52 @@
 //! File descriptors: as many as the system gives, and how they are divided.
 //!
-//! A connection is one; so connections are fewer than descriptors, or a crowd of clients would take the
-//! last one from the log, and a log that cannot open a file ends the process.
+//! A connection is one, a check that runs up to three; so there are fewer of both than descriptors, or a
+//! crowd of clients would take the last one from the log, and a log that cannot open a file ends the
+//! process.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::warn;
+use tracing::{info, warn};
 
-/// What is kept from HTTP connections: files of the log and snapshots, DNS over UDP and TCP, probes of
-/// the agent's checks (three for each script), and connections just being refused.
-const RESERVE: usize = 1024 + 3 * agent::MAX_PROBES;
+/// What is kept for files of the log, snapshots, the agent's store and the log file, for listeners, DNS
+/// over UDP, and connections that are just being refused.
+const FILES: usize = 512;
+
+/// The most that one probe has open: a script's two pipes and its guard.
+const PER_PROBE: usize = 3;
+
+/// With fewer HTTP connections than this, operators are warned.
+const FEW: usize = 10_000;
+
+/// How many of each there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// HTTP connections.
+    pub http: usize,
+    /// DNS connections over TCP.
+    pub dns_tcp: usize,
+    /// Checks that run at a time.
+    pub probes: usize,
+}
+
+/// Raises the soft limit to the hard one and divides it; tells what had to be lowered.
+pub fn divide_all(wanted: Shares) -> Shares {
+    let limit = raise();
+    let shares = divide(limit, wanted);
+    if shares == wanted {
+        return shares;
+    }
+    let needed = needed(wanted);
+    let lowered = lowered(wanted, shares);
+    if shares.http >= FEW && (Shares { http: wanted.http, ..shares }) == wanted {
+        info!(limit, needed, lowered, "limit of open files divided");
+    } else {
+        warn!(limit, needed, lowered, "the limit of open files is low (ulimit -n, LimitNOFILE)");
+    }
+    shares
+}
 
 /// Raises the soft limit to the hard one; the limit that holds then.
-pub fn raise() -> usize {
+fn raise() -> usize {
     const WHAT: Resource = Resource::RLIMIT_NOFILE;
     // Where the limit cannot be read, the usual one is as good a guess as any.
     let (soft, hard) = getrlimit(WHAT).unwrap_or((1024, 1024));
@@ -28,28 +63,65 @@ pub fn raise() -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// How many HTTP connections fit into a limit of descriptors, of those wanted.
-pub fn connections(limit: usize, wanted: usize) -> usize {
-    let reserve = RESERVE.min(limit / 2);
-    wanted.min(limit - reserve)
+fn needed(shares: Shares) -> usize {
+    FILES + shares.http + shares.dns_tcp + PER_PROBE * shares.probes
+}
+
+/// What fits into a limit of descriptors, of what is wanted.
+fn divide(limit: usize, wanted: Shares) -> Shares {
+    if needed(wanted) <= limit {
+        return wanted;
+    }
+    let rest = limit - FILES.min(limit / 4);
+    let probes = wanted.probes.min(rest / 4 / PER_PROBE);
+    let dns_tcp = wanted.dns_tcp.min(rest / 4);
+    let http = wanted.http.min(rest - dns_tcp - PER_PROBE * probes);
+    Shares { http, dns_tcp, probes }
+}
+
+/// What was lowered, and to what.
+fn lowered(wanted: Shares, shares: Shares) -> String {
+    let rows = [
+        ("http connections", wanted.http, shares.http),
+        ("dns tcp connections", wanted.dns_tcp, shares.dns_tcp),
+        ("checks at a time", wanted.probes, shares.probes),
+    ];
+    let lowered = rows.iter().filter(|(_, before, after)| after < before);
+    let told = lowered.map(|(what, before, after)| format!("{what} from {before} to {after}"));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const WANTED: Shares = Shares { http: 100_000, dns_tcp: 1024, probes: 512 };
+
+    #[track_caller]
+    fn check(limit: usize, http: usize, dns_tcp: usize, probes: usize) {
+        let shares = divide(limit, WANTED);
+        assert_eq!(shares, Shares { http, dns_tcp, probes }, "of {limit}");
+        assert!(limit < 4 * FILES || needed(shares) <= limit, "of {limit}");
+    }
+
     #[test]
-    fn connections_leave_descriptors_to_the_log() {
-        for (limit, wanted, expected) in [
-            (1_048_576, 100_000, 100_000),
-            (65_536, 100_000, 62_976),
-            (8192, 100_000, 5632),
-            (4096, 100_000, 2048),
-            (1024, 100_000, 512),
-            (4096, 10, 10),
-        ] {
-            assert_eq!(connections(limit, wanted), expected, "of {limit}");
-        }
+    fn a_crowd_leaves_descriptors_to_the_log() {
+        check(1_048_576, 100_000, 1024, 512);
+        check(103_072, 100_000, 1024, 512);
+        check(65_536, 62_464, 1024, 512);
+        check(8192, 5120, 1024, 512);
+        check(4096, 1794, 896, 298);
+        check(1024, 384, 192, 64);
+        check(64, 24, 12, 4);
+        let few = Shares { http: 10, ..WANTED };
+        assert_eq!(divide(4096, few), few);
+    }
+
+    #[test]
+    fn what_was_lowered_is_named() {
+        let told = lowered(WANTED, Shares { http: 384, ..WANTED });
+        assert_eq!(told, "http connections from 100000 to 384");
+        assert_eq!(lowered(WANTED, WANTED), "");
     }
 
     #[test]

@@ -53,10 +53,27 @@ pub fn run(plan: Plan) -> anyhow::Result<()> {
         warn!(warning, "configuration");
     }
     let process = Arc::new(Process::new(sources, loaded.typed.clone(), level));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
+        .enable_all()
+        .build()?;
     let done = runtime.block_on(run_until_stopped(loaded, process, sample, invoked_as));
     runtime.shutdown_background();
     done
+}
+
+/// As many as there are processors, and two at least: one may be busy with a large answer.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).max(2)
+}
+
+/// The limits that need file descriptors, as far as the system gives them.
+fn shares() -> nofile::Shares {
+    nofile::divide_all(nofile::Shares {
+        http: net::http::Limits::default().connections,
+        dns_tcp: dns::Limits::default().tcp_connections,
+        probes: agent::MAX_PROBES,
+    })
 }
 
 async fn run_until_stopped(
@@ -153,11 +170,12 @@ async fn start(
     process: &Arc<Process>,
 ) -> anyhow::Result<Running> {
     let server = ports.server.local_addr()?;
+    let shares = shares();
     let table = dns::table(&config.dns);
     let projection = Arc::clone(&table) as Arc<dyn Projection>;
     let cluster = start_cluster(config, server.port(), projection).await?;
     let doors = cluster.doors().clone();
-    let agent = start_agent(config, doors.clone()).await?;
+    let agent = start_agent(config, shares.probes, doors.clone()).await?;
     wait_until_ready(&cluster).await?;
     let registered = agent.registrar().instances();
     let definitions = loaded.definitions(registered.clone())?;
@@ -169,7 +187,9 @@ async fn start(
     agent.register(&mut numbers.registry);
     numbers.dns.register(&mut numbers.registry);
     numbers.http.register(&mut numbers.registry);
-    let dns = dns::start(ports.dns, &config.dns, &table, readers, &numbers.dns)?;
+    let mut settings = config.dns.clone();
+    settings.limits.tcp_connections = shares.dns_tcp;
+    let dns = dns::start(ports.dns, &settings, &table, readers, &numbers.dns)?;
     process.runs(Parts {
         files: agent.files(),
         registrar: agent.registrar(),
@@ -182,7 +202,8 @@ async fn start(
     }
     let bound = Bound { http, dns: dns.addresses().to_vec(), server };
     let lifecycle = Arc::<Process>::clone(process);
-    let context = context(config, &bound, &agent, doors, numbers, lifecycle);
+    let mut context = context(config, &bound, &agent, doors, numbers, lifecycle);
+    context.limits.connections = shares.http;
     let http = httpapi::start(ports.http, context).context("cannot serve HTTP")?;
     tokio::spawn(turn_away(ports.server));
     Ok(Running { cluster, agent, dns, http, bound })
@@ -224,7 +245,11 @@ async fn start_cluster(
     Ok(cluster::start(options).await?)
 }
 
-async fn start_agent(config: &Config, doors: Doors) -> anyhow::Result<agent::Agent> {
+async fn start_agent(
+    config: &Config,
+    most_probes: usize,
+    doors: Doors,
+) -> anyhow::Result<agent::Agent> {
     let checks = config.checks;
     let settings = agent::Config {
         data: config.data.clone(),
@@ -232,6 +257,7 @@ async fn start_agent(config: &Config, doors: Doors) -> anyhow::Result<agent::Age
         output_max_size: checks.output_max_size,
         scripts: checks.scripts,
         discard_output: checks.discard_output,
+        most_probes,
         ..agent::Config::new(config.node.name.clone())
     };
     agent::start(settings, doors).await.context("the agent's own registrations")
@@ -299,7 +325,6 @@ fn context(
     let entry = largest_entry(config);
     let limits = net::http::Limits {
         connections_per_client: config.http_max_conns_per_client,
-        connections: nofile::connections(nofile::raise(), usual.connections),
         head: config.http_face.max_header_bytes.unwrap_or(usual.head),
         // JSON says what an entry holds with some more signs.
         body: entry + entry / 4,

@@ -4,6 +4,7 @@
 //! used, so that a mistake shared by a writer and a reader inside cannot hide. Tests live in `tests/it`.
 
 pub mod binary;
+pub mod clock;
 pub mod commands;
 pub mod disk;
 pub mod golang;

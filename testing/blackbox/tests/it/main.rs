@@ -30,10 +30,12 @@ mod cli_kv;
 mod cli_lock;
 mod cli_watch;
 mod clients;
+mod clock_jumps;
 mod command_line;
 mod config_definitions;
 mod config_validate;
 mod consul_template;
+mod crowds;
 mod dashboard;
 mod dev_command;
 mod distributed_app;
@@ -44,6 +46,7 @@ mod full_disk;
 mod go_api;
 mod haproxy;
 mod kv_and_sessions;
+mod large_writes;
 mod logs;
 mod manual;
 mod metrics;
@@ -52,7 +55,9 @@ mod patroni;
 mod prometheus_sd;
 mod resolver;
 mod shim_itself;
+mod snapshots_under_load;
 mod stories;
+mod storm;
 
 fn on_a_server(
     name: &str,

@@ -3,13 +3,9 @@
 //! Header blocks are written without the dynamic table and not decoded when received: a call
 //! succeeded if a message came back, since a refusal of gRPC is trailers alone. Frames: RFC 9113 §6.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use anyhow::{Result, bail};
 
-use anyhow::{Context, Result, bail};
-
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+use crate::load::Client;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -29,26 +25,18 @@ const WINDOW: u32 = (1 << 31) - 1 - 65_535;
 /// Room for grpc's own prefix of a message: a flag and a length.
 const MESSAGE_HEAD: usize = 5;
 
-/// A connection to one method of one service.
-pub struct Client {
-    stream: TcpStream,
+/// Calls of one method of one service, each with a message that `write` makes of its number.
+pub struct Caller<W> {
     headers: Vec<u8>,
-    next_stream: u32,
-    out: Vec<u8>,
-    payload: Vec<u8>,
+    stream: u32,
+    /// Bytes of the answer's message so far.
+    message: usize,
+    write: W,
 }
 
-impl Client {
-    /// To `path` (`/package.Service/Method`) at a port of this machine.
-    pub fn open(port: u16, path: &str) -> Result<Self> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).context("connect")?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
-        let mut out = Vec::new();
-        frame(&mut out, SETTINGS, 0, 0, &[]);
-        frame(&mut out, WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
-        stream.write_all(&out)?;
+impl<W: FnMut(u64, &mut Vec<u8>)> Caller<W> {
+    /// Of `path` (`/package.Service/Method`).
+    pub fn new(path: &str, write: W) -> Self {
         let mut headers = Vec::new();
         for (name, value) in [
             (":method", "POST"),
@@ -60,63 +48,89 @@ impl Client {
         ] {
             literal(&mut headers, name, value);
         }
-        Ok(Self { stream, headers, next_stream: 1, out, payload: Vec::new() })
+        Self { headers, stream: 0, message: 0, write }
     }
 
-    /// One call; an answer without a message is a refusal.
-    pub fn call(&mut self, message: &[u8]) -> Result<()> {
-        let stream = self.next_stream;
-        self.next_stream += 2;
-        let length = u32::try_from(message.len()).context("a message of 4 GiB")?;
-        let mut data = Vec::with_capacity(MESSAGE_HEAD + message.len());
-        data.push(0);
-        data.extend_from_slice(&length.to_be_bytes());
-        data.extend_from_slice(message);
-        self.out.clear();
-        frame(&mut self.out, HEADERS, END_HEADERS, stream, &self.headers);
-        frame(&mut self.out, DATA, END_STREAM, stream, &data);
-        self.stream.write_all(&self.out).context("send")?;
-        self.answer(stream)
-    }
-
-    fn answer(&mut self, stream: u32) -> Result<()> {
-        let mut message = 0;
-        loop {
-            let (kind, flags, of) = self.read_frame()?;
-            match kind {
-                DATA if of == stream => message += self.payload.len(),
-                RST_STREAM | GOAWAY => bail!("refused by frame {kind}: {:?}", self.payload),
-                SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK)?,
-                PING if flags & ACK == 0 => self.send(PING, ACK)?,
-                _ => {}
-            }
-            if of == stream && flags & END_STREAM != 0 && matches!(kind, DATA | HEADERS) {
-                if message <= MESSAGE_HEAD {
-                    bail!("refused without a message");
-                }
-                return Ok(());
-            }
+    /// One frame; true if it ends the answer.
+    fn frame(&mut self, head: Head, payload: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+        let mine = head.stream == self.stream;
+        match head.kind {
+            DATA if mine => self.message += payload.len(),
+            RST_STREAM | GOAWAY => bail!("refused by frame {}: {payload:?}", head.kind),
+            SETTINGS if head.flags & ACK == 0 => frame(out, SETTINGS, ACK, 0, &[]),
+            PING if head.flags & ACK == 0 => frame(out, PING, ACK, 0, payload),
+            _ => {}
         }
+        let ends = mine && head.flags & END_STREAM != 0 && matches!(head.kind, DATA | HEADERS);
+        if ends && self.message <= MESSAGE_HEAD {
+            bail!("refused without a message");
+        }
+        Ok(ends)
+    }
+}
+
+impl<W: FnMut(u64, &mut Vec<u8>)> Client for Caller<W> {
+    fn greet(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        frame(out, SETTINGS, 0, 0, &[]);
+        frame(out, WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
     }
 
-    /// The next frame's kind, flags and stream; its payload is kept.
-    fn read_frame(&mut self) -> Result<(u8, u8, u32)> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).context("receive")?;
+    fn ask(&mut self, number: u64, out: &mut Vec<u8>) {
+        self.stream = if self.stream == 0 { 1 } else { self.stream + 2 };
+        self.message = 0;
+        frame(out, HEADERS, END_HEADERS, self.stream, &self.headers);
+        let mut data = vec![0; MESSAGE_HEAD];
+        (self.write)(number, &mut data);
+        let length = u32::try_from(data.len() - MESSAGE_HEAD).expect("our messages are small");
+        data[1..MESSAGE_HEAD].copy_from_slice(&length.to_be_bytes());
+        frame(out, DATA, END_STREAM, self.stream, &data);
+    }
+
+    fn hear(&mut self, received: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<bool> {
+        let (mut at, mut done) = (0, false);
+        while let Some(head) = Head::read(&received[at..]) {
+            let start = at + HEAD;
+            let Some(payload) = received.get(start..start + head.length) else { break };
+            done |= self.frame(head, payload, out)?;
+            at = start + head.length;
+        }
+        received.drain(..at);
+        Ok(done)
+    }
+}
+
+/// Bytes before a frame's payload.
+const HEAD: usize = 9;
+
+/// What is said of a frame before its payload.
+#[derive(Clone, Copy)]
+struct Head {
+    length: usize,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+}
+
+impl Head {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let head: &[u8; HEAD] = bytes.first_chunk()?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        self.payload.resize(length, 0);
-        self.stream.read_exact(&mut self.payload).context("receive")?;
-        let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Ok((head[3], head[4], of))
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        Some(Self { length, kind: head[3], flags: head[4], stream })
     }
+}
 
-    /// Acknowledges settings or a ping; a ping's payload goes back as it came.
-    fn send(&mut self, kind: u8, flags: u8) -> Result<()> {
-        let mut out = Vec::new();
-        let payload: &[u8] = if kind == PING { &self.payload } else { &[] };
-        frame(&mut out, kind, flags, 0, payload);
-        self.stream.write_all(&out).context("send")
+/// A field of protobuf that holds bytes.
+pub fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push(field << 3 | 2);
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
     }
+    out.push(length as u8);
+    out.extend_from_slice(bytes);
 }
 
 fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

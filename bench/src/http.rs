@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::load::Client;
+
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -31,7 +33,7 @@ impl Connection {
     /// The status and body of a `GET`.
     pub fn get(&mut self, path: &str) -> Result<(u16, Vec<u8>)> {
         self.request.clear();
-        write!(self.request, "GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n")?;
+        get(&mut self.request, path);
         let (status, body) = self.exchange()?;
         Ok((status, self.answer[body..].to_vec()))
     }
@@ -39,12 +41,7 @@ impl Connection {
     /// A `PUT` that must be answered with 200.
     pub fn put(&mut self, path: &str, body: &[u8]) -> Result<()> {
         self.request.clear();
-        let length = body.len();
-        write!(
-            self.request,
-            "PUT {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n"
-        )?;
-        self.request.extend_from_slice(body);
+        put(&mut self.request, path, body);
         let (status, body) = self.exchange()?;
         if status != 200 {
             bail!("{status} {}", String::from_utf8_lossy(&self.answer[body..]));
@@ -79,13 +76,66 @@ impl Connection {
     }
 }
 
+/// Requests that a server is pushed with, each one as `write` makes it of its number.
+pub struct Pusher<W> {
+    write: W,
+}
+
+impl<W: FnMut(u64, &mut Vec<u8>)> Pusher<W> {
+    /// Each must be answered 200.
+    pub fn new(write: W) -> Self {
+        Self { write }
+    }
+}
+
+impl<W: FnMut(u64, &mut Vec<u8>)> Client for Pusher<W> {
+    fn ask(&mut self, number: u64, out: &mut Vec<u8>) {
+        (self.write)(number, out);
+    }
+
+    fn hear(&mut self, received: &mut Vec<u8>, _: &mut Vec<u8>) -> Result<bool> {
+        let Some(end) = received.windows(4).position(|part| part == b"\r\n\r\n") else {
+            return Ok(false);
+        };
+        let whole = end + 4 + content_length(&received[..end])?;
+        if received.len() < whole {
+            return Ok(false);
+        }
+        let status = status(received)?;
+        if status != 200 {
+            bail!("{status} {}", String::from_utf8_lossy(&received[end + 4..whole]));
+        }
+        received.drain(..whole);
+        Ok(true)
+    }
+}
+
+/// Appends a `PUT`.
+pub fn put(out: &mut Vec<u8>, path: &str, body: &[u8]) {
+    let length = body.len();
+    write!(out, "PUT {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n")
+        .expect("writing to a Vec cannot fail");
+    out.extend_from_slice(body);
+}
+
+/// Appends a `GET`.
+pub fn get(out: &mut Vec<u8>, path: &str) {
+    write!(out, "GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n")
+        .expect("writing to a Vec cannot fail");
+}
+
 fn status(answer: &[u8]) -> Result<u16> {
     let word = answer.get(9..12).context("no status")?;
     Ok(std::str::from_utf8(word)?.parse()?)
 }
 
 fn content_length(head: &[u8]) -> Result<usize> {
-    let head = std::str::from_utf8(head)?.to_ascii_lowercase();
-    let line = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    Ok(line.context("an answer without Content-Length")?.trim().parse()?)
+    const NAME: &[u8] = b"content-length:";
+    let mut lines = head.split(|&sign| sign == b'\n');
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    let value = std::str::from_utf8(value.context("an answer without Content-Length")?)?;
+    Ok(value.trim().parse()?)
 }

@@ -15,6 +15,7 @@ mod dns_large;
 mod grpc;
 mod http;
 mod idle;
+mod kv;
 mod load;
 mod measure;
 mod memory;
@@ -36,6 +37,7 @@ const BENCHES: &[Bench] = &[
     ("dns", dns::run),
     ("dns-large", dns_large::run),
     ("register", register::run),
+    ("kv", kv::run),
     ("memory", memory::run),
     ("idle", idle::run),
     ("waiters", waiters::run),

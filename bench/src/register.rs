@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::grpc;
-use crate::http::Connection;
+use crate::http;
 use crate::load;
 use crate::measure::{self, ROUNDS, Turn};
 use crate::process::Server;
@@ -34,20 +34,22 @@ pub fn run() -> Result<()> {
 }
 
 fn register(server: &Server, round: u64) -> Result<Turn> {
-    let open = |_| Connection::open(server.http_port);
-    let once = |connection: &mut Connection, number| {
-        connection.put("/v1/catalog/register", registration(round, number).as_bytes())
+    let write = |number, out: &mut Vec<u8>| {
+        http::put(out, "/v1/catalog/register", registration(round, number).as_bytes());
     };
-    measure::turn(server.pid(), || load::push(CONNECTIONS, TURN, open, once))
+    let clients = (0..CONNECTIONS).map(|_| http::Pusher::new(write));
+    measure::turn(server.pid(), || load::push(server.http_port, clients, TURN))
 }
 
 fn put(server: &Server, round: u64) -> Result<Turn> {
-    let open = |_| grpc::Client::open(server.http_port, "/etcdserverpb.KV/Put");
-    let once = |client: &mut grpc::Client, number: u64| {
+    let write = |number: u64, out: &mut Vec<u8>| {
         let key = format!("web-{:05}", number % KEYS);
-        client.call(&put_request(key.as_bytes(), registration(round, number).as_bytes()))
+        // etcd's `PutRequest`: field 1 the key, field 2 the value.
+        grpc::put_bytes(out, 1, key.as_bytes());
+        grpc::put_bytes(out, 2, registration(round, number).as_bytes());
     };
-    measure::turn(server.pid(), || load::push(CONNECTIONS, TURN, open, once))
+    let clients = (0..CONNECTIONS).map(|_| grpc::Caller::new("/etcdserverpb.KV/Put", write));
+    measure::turn(server.pid(), || load::push(server.http_port, clients, TURN))
 }
 
 fn registration(round: u64, number: u64) -> String {
@@ -59,23 +61,4 @@ fn registration(round: u64, number: u64) -> String {
         node % 250 + 1,
         key % 500
     )
-}
-
-/// etcd's `PutRequest`: field 1 the key, field 2 the value.
-fn put_request(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(key.len() + value.len() + 8);
-    for (field, bytes) in [(1, key), (2, value)] {
-        message.push(field << 3 | 2);
-        varint(&mut message, bytes.len());
-        message.extend_from_slice(bytes);
-    }
-    message
-}
-
-fn varint(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }

@@ -12,7 +12,7 @@ const PEERS: &[&str] = &["knotd=knot", "etcd=etcd-server"];
 
 /// The benchmarks by name, in the order they run; one file each in `bench/src`.
 const BENCHES: &[&str] =
-    &["dns", "dns-large", "register", "memory", "idle", "waiters", "shared", "checks"];
+    &["dns", "dns-large", "register", "kv", "memory", "idle", "waiters", "shared", "checks"];
 
 /// All that must hold before a change is done, cheapest first.
 pub fn check() -> Result<()> {

@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub target: Target,
     /// Equal for instances that make one SRV record: same node, address and port.
     pub identity: u64,
+    /// Hash of the instance's id: rows of a node stand in its order.
+    pub id: u64,
     srv: (u16, u16),
 }
 
@@ -83,6 +85,7 @@ impl Draft {
             any,
             target,
             identity: 0,
+            id: 0,
             srv: (0, 0),
         };
         Draft { row, srv, tags: Vec::new(), is_shown: true }

@@ -25,7 +25,9 @@ pub(crate) struct Scratch {
     /// Selected rows in each chunk.
     masks: Vec<u64>,
     total: u32,
-    pub seen: Seen,
+    /// How many rows in this selection gave nothing new.
+    repeats: u32,
+    seen: Seen,
     /// SRV records written so far.
     pub accepted: Vec<Accepted>,
 }
@@ -44,6 +46,9 @@ pub(crate) struct Accepted {
     /// What the glue takes of this record and of those before it.
     pub glue_size: usize,
 }
+
+/// So many repeats are taken as they come: whoever has more instances is more often first.
+const REPEATS: u32 = 64;
 
 /// Where a row stands in its service.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +103,7 @@ impl Scratch {
             sums: Vec::with_capacity(1024),
             masks: Vec::with_capacity(1024),
             total: 0,
+            repeats: 0,
             seen: Seen::new(),
             accepted: Vec::with_capacity(1024),
         }
@@ -116,6 +122,7 @@ impl Scratch {
     pub fn select(&mut self, service: &ServiceRow, tag: Option<u64>, want: Want) -> Selected {
         self.undo();
         self.seen.clear();
+        self.repeats = 0;
         let selected = match tag {
             None => Selected {
                 offered: service.offered(),
@@ -169,6 +176,34 @@ impl Scratch {
             }
         };
         Some(Place { chunk: chunk as u32, row })
+    }
+
+    /// Whether what a row gives, known by `key`, is not in the answer yet; from now on it is.
+    ///
+    /// Where many rows give the same (5,000 instances with their node's address), only the first of
+    /// each chunk that give it are picked from then on.
+    pub fn is_new(&mut self, service: &ServiceRow, key: u128) -> bool {
+        if self.seen.insert(key) {
+            return true;
+        }
+        self.repeats += 1;
+        if let (REPEATS, Some(want)) = (self.repeats, self.untagged) {
+            self.untagged = None;
+            self.select_different(service, want);
+        }
+        false
+    }
+
+    fn select_different(&mut self, service: &ServiceRow, want: Want) {
+        self.undo();
+        self.sums.clear();
+        self.masks.clear();
+        for chunk in &service.chunks {
+            let different = chunk.different(want);
+            self.total += different.count_ones();
+            self.sums.push(self.total);
+            self.masks.push(different);
+        }
     }
 
     fn undo(&mut self) {

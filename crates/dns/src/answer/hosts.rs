@@ -151,7 +151,7 @@ impl Answer<'_, '_, '_> {
         let mut most = self.most_addresses();
         while let Some(place) = self.scratch.pick(service) {
             let Some(ip) = place.find(service).1.any() else { continue };
-            if !self.scratch.seen.insert(super::service::key(ip)) {
+            if !self.scratch.is_new(service, super::service::key(ip)) {
                 continue;
             }
             if most == 0 || !self.has_place(extras) {

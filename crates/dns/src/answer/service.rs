@@ -86,7 +86,9 @@ impl<'a> Answer<'a, '_, '_> {
                 Want::V6 => row.v6.map(IpAddr::V6),
                 _ => row.any(),
             };
-            let Some(ip) = ip.filter(|ip| self.scratch.seen.insert(key(*ip))) else { continue };
+            let Some(ip) = ip.filter(|ip| self.scratch.is_new(service, key(*ip))) else {
+                continue;
+            };
             if written == most {
                 self.shorten(Cut::Addresses);
                 break;
@@ -132,7 +134,7 @@ impl<'a> Answer<'a, '_, '_> {
         let head = FIXED + if self.context.zone.compresses { 2 } else { whole };
         while let Some(place) = self.scratch.pick(service) {
             let (chunk, row) = place.find(service);
-            if !self.scratch.seen.insert(u128::from(row.identity)) {
+            if !self.scratch.is_new(service, u128::from(row.identity)) {
                 continue;
             }
             let data = chunk.srv_data(row);

@@ -2,15 +2,15 @@
 # All else is `cargo xtask`; the words are the same.
 
 # What the tests call, and the Debian package that brings it.
-TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm go=golang-go cc=gcc ip=iproute2
+TOOLS = dig=bind9-dnsutils curl=curl python3=python3 pip3=python3-pip node=nodejs npm=npm go=golang-go cc=gcc c++=g++ ip=iproute2
 # Programs that find each other through ours; `uwsgi_python3` is how uWSGI's plugin shows itself.
 TOOLS += haproxy=haproxy dnsmasq=dnsmasq-base uwsgi=uwsgi-core uwsgi_python3=uwsgi-plugin-python3
-TOOLS += pg_ctlcluster=postgresql prometheus=prometheus
+TOOLS += pg_ctlcluster=postgresql prometheus=prometheus valgrind=valgrind
 
 # rustup puts cargo here, and a shell that was open before does not know it yet; go.dev puts go there.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 
-.PHONY: dev test check fix bench soak ci cargo packages
+.PHONY: dev test check fix fuzz budgets bench soak ci cargo packages
 
 dev: cargo
 	@exec cargo run --bin rutter -- dev
@@ -18,7 +18,7 @@ dev: cargo
 test: cargo packages
 	@cargo xtask test
 
-check fix bench soak: cargo
+check fix fuzz budgets bench soak: cargo
 	@cargo xtask $@
 
 ci:

@@ -1,10 +1,12 @@
-//! The project's own commands: check, fix, test, golden, sim, soak, bench, dev, ci.
+//! The project's own commands: check, fix, test, golden, sim, fuzz, budgets, soak, bench, dev, ci.
 //!
 //! A thin program on purpose: what a command does is cargo's work, in an order written down
 //! once. The one thing of its own is [`tidy`], the rules of the house that no compiler checks.
 
+mod budgets;
 mod clients;
 mod commands;
+mod fuzz;
 mod shell;
 mod suite;
 mod tidy;
@@ -48,6 +50,26 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         seeds: u32,
     },
+    /// Hostile bytes for everything that reads bytes; `make test` runs each target for 20 s
+    Fuzz {
+        /// A target of `fuzz/src/lib.rs`; all of them when left out
+        target: Option<String>,
+        /// How long each runs
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u64,
+        /// Give the target this one input instead, such as a find
+        #[arg(long)]
+        input: Option<std::path::PathBuf>,
+        /// Instead: keep of each corpus, and of what runs here found, what reaches something of its own
+        #[arg(long)]
+        minimise: bool,
+    },
+    /// Instruction counts by callgrind, compared with `bench/budgets.toml`
+    Budgets {
+        /// Rewrite the file instead of comparing, after a change that is meant to move a count
+        #[arg(long)]
+        update: bool,
+    },
     /// The long kill test: a real server killed at random points on a disk that forgets
     Soak {
         /// How many kills
@@ -88,6 +110,11 @@ fn run(command: Command) -> Result<()> {
         Command::Test { krate } => suite::test(krate.as_deref()),
         Command::Golden { update, krate } => commands::golden(update, krate.as_deref()),
         Command::Sim { seeds } => commands::sim(seeds),
+        Command::Fuzz { minimise: true, .. } => fuzz::minimise(),
+        Command::Fuzz { target, seconds, input, .. } => {
+            fuzz::fuzz(target.as_deref(), seconds, input.as_deref())
+        }
+        Command::Budgets { update } => budgets::budgets(update),
         Command::Soak { kills } => commands::soak(kills),
         Command::Bench { names } => commands::bench(&names),
         Command::Dev { arguments } => commands::dev(&arguments),

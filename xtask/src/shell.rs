@@ -15,6 +15,7 @@ pub const TOOLS: &[&str] = &[
     "npm",
     "go",
     "cc",
+    "c++",
     "ip",
     "haproxy",
     "dnsmasq",
@@ -22,6 +23,7 @@ pub const TOOLS: &[&str] = &[
     "uwsgi_python3",
     "pg_ctlcluster",
     "prometheus",
+    "valgrind",
 ];
 
 /// Makes the workspace's root the working directory, wherever the command was typed.

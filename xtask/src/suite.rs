@@ -10,18 +10,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::clients;
 use crate::shell::{self, cargo};
+use crate::{budgets, clients, fuzz};
 
 /// The crate whose tests run the built program.
 const BLACKBOX: &str = "blackbox";
 
-/// How many tests ended how.
+/// How many tests ended how; a fuzz target or a budget counts as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
+    pub passed: u64,
+    pub failed: u64,
+    pub skipped: u64,
 }
 
 impl fmt::Display for Tally {
@@ -56,6 +56,12 @@ impl Tally {
         let reported = log.lines().filter(|line| line.starts_with("SKIPPED:")).count() as u64;
         self.passed = self.passed.saturating_sub(reported);
         self.skipped += reported;
+    }
+
+    fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 
     /// Whether a run that ended so is a good one.
@@ -112,6 +118,11 @@ fn counted(krate: Option<&str>) -> Result<Tally> {
         .with_context(|| format!("read {}", skip_log.display()))?;
     log.lines().for_each(|line| println!("{line}"));
     tally.take_reported_skips(&log);
+    if krate.is_none() {
+        // Last, and alone: the fuzzer takes every processor there is, and both share a release build.
+        tally.add(fuzz::counted()?);
+        tally.add(budgets::counted()?);
+    }
     Ok(tally)
 }
 

@@ -40,5 +40,6 @@ pub use live::Live;
 pub use meters::{Answers, Count, Meters, Path, Snapshot, Transport};
 pub use responder::{Responder, Round};
 pub use server::{Readers, Server, Sockets, StartError, bind, start};
+pub use slow::plain;
 pub use table::{Table, table};
 pub use zone::BadDomain;

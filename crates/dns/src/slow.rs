@@ -209,7 +209,7 @@ fn refused(packet: &[u8], code: u8) -> Answered {
 
 /// The same question as a plain message: one question, uncompressed, and the OPT record if there
 /// is one. Other records (a TSIG, say) are dropped, as Consul does; the error is a response code.
-fn plain(packet: &[u8]) -> Result<Vec<u8>, u8> {
+pub fn plain(packet: &[u8]) -> Result<Vec<u8>, u8> {
     let message = Message::from_octets(packet).map_err(|_| rcode::FORMERR)?;
     let question = message.sole_question().map_err(|_| rcode::FORMERR)?;
     if message.iter().any(|record| record.is_err()) {

@@ -19,6 +19,7 @@ mod meters;
 mod recent;
 mod target;
 
+pub use consul::bodies;
 pub use consul::definitions;
 pub use consul::metrics::Metrics;
 pub use context::{Context, Identity, Settings};

@@ -46,7 +46,8 @@ pub fn check(json: &Json) -> Result<Check, String> {
     Ok(definition.into_check_alone())
 }
 
-fn text(problem: Problem) -> String {
+/// The text of a refusal.
+pub(super) fn text(problem: Problem) -> String {
     match problem {
         Problem::Bad(text) | Problem::Decode(text) | Problem::Invalid(text) => {
             text.trim_end().to_owned()

@@ -4,6 +4,7 @@ pub mod absent;
 pub mod acl;
 pub mod agent;
 pub mod blocking;
+pub mod bodies;
 pub mod catalog;
 mod checks;
 pub mod coordinate;

@@ -55,6 +55,13 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
     Ok(Answer::json(&true))
 }
 
+/// What a body writes, whoever sent it.
+pub(super) fn commands_of(json: &Json) -> Result<Vec<Command>, Problem> {
+    let mut given = read(json)?;
+    validate(&mut given)?;
+    Ok(commands(given))
+}
+
 fn read(json: &Json) -> Result<Registration, Problem> {
     let place = Place::root("RegisterRequest");
     let mut given = Registration::default();

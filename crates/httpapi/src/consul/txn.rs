@@ -94,6 +94,15 @@ fn operations(ops: &[Op], auth: &Authorizer) -> Vec<Operation> {
     ops.iter().map(operation).collect()
 }
 
+/// What a body does to a view, whoever sent it; the error tells all that is wrong.
+pub(super) fn command_of(body: &[u8], view: &View, auth: &Authorizer) -> Result<Command, String> {
+    let (mut ops, _) = ops::read(body).map_err(super::definitions::text)?;
+    prepare(&mut ops, view, auth).map_err(|complaints| {
+        complaints.into_iter().map(|is| is.what).collect::<Vec<_>>().join("; ")
+    })?;
+    Ok(Command::Transact(operations(&ops, auth)))
+}
+
 async fn write(call: &Call, mut ops: Vec<Op>) -> Result<Answer, Problem> {
     let doors = call.doors()?;
     let view = doors.reader.view();

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -32,10 +33,16 @@ impl Connection {
 
     /// The status and body of a `GET`.
     pub fn get(&mut self, path: &str) -> Result<(u16, Vec<u8>)> {
+        let (status, body) = self.read(path)?;
+        Ok((status, body.to_vec()))
+    }
+
+    /// As [`Connection::get`]; the body stays where it was read.
+    pub fn read(&mut self, path: &str) -> Result<(u16, &[u8])> {
         self.request.clear();
         get(&mut self.request, path);
         let (status, body) = self.exchange()?;
-        Ok((status, self.answer[body..].to_vec()))
+        Ok((status, &self.answer[body..]))
     }
 
     /// A `PUT` that must be answered with 200.
@@ -79,12 +86,18 @@ impl Connection {
 /// Requests that a server is pushed with, each one as `write` makes it of its number.
 pub struct Pusher<W> {
     write: W,
+    expected: Option<Arc<[u8]>>,
 }
 
 impl<W: FnMut(u64, &mut Vec<u8>)> Pusher<W> {
     /// Each must be answered 200.
     pub fn new(write: W) -> Self {
-        Self { write }
+        Self { write, expected: None }
+    }
+
+    /// And each with this body.
+    pub fn expecting(self, body: &Arc<[u8]>) -> Self {
+        Self { expected: Some(Arc::clone(body)), ..self }
     }
 }
 
@@ -104,6 +117,9 @@ impl<W: FnMut(u64, &mut Vec<u8>)> Client for Pusher<W> {
         let status = status(received)?;
         if status != 200 {
             bail!("{status} {}", String::from_utf8_lossy(&received[end + 4..whole]));
+        }
+        if self.expected.as_ref().is_some_and(|body| received[end + 4..whole] != **body) {
+            bail!("another body than expected");
         }
         received.drain(..whole);
         Ok(true)

@@ -13,6 +13,7 @@ mod churn;
 mod dns;
 mod dns_large;
 mod grpc;
+mod health;
 mod http;
 mod idle;
 mod kv;
@@ -38,6 +39,7 @@ const BENCHES: &[Bench] = &[
     ("dns-large", dns_large::run),
     ("register", register::run),
     ("kv", kv::run),
+    ("health", health::run),
     ("memory", memory::run),
     ("idle", idle::run),
     ("waiters", waiters::run),

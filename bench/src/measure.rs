@@ -23,6 +23,17 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(ticks?.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
+/// The same of a process and of all children that live, such as another server's workers.
+pub fn tree_seconds(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let mut seconds = cpu_seconds(pid)?;
+    for child in children.split_whitespace() {
+        seconds += tree_seconds(child.parse()?)?;
+    }
+    Ok(seconds)
+}
+
 /// Resident memory of a process in bytes.
 pub fn resident_bytes(pid: u32) -> Result<f64> {
     status_bytes(pid, "VmRSS:")
@@ -79,12 +90,12 @@ impl Turn {
 /// Measures one turn: `load` runs and says how many operations it finished.
 pub fn turn(pid: u32, load: impl FnOnce() -> Result<u64>) -> Result<Turn> {
     let own = std::process::id();
-    let (before, own_before) = (cpu_seconds(pid)?, cpu_seconds(own)?);
+    let (before, own_before) = (tree_seconds(pid)?, cpu_seconds(own)?);
     let began = Instant::now();
     let operations = load()? as f64;
     let took = began.elapsed();
     let (cpu_seconds, generator_seconds) =
-        (cpu_seconds(pid)? - before, cpu_seconds(own)? - own_before);
+        (tree_seconds(pid)? - before, cpu_seconds(own)? - own_before);
     Ok(Turn { operations, took, cpu_seconds, generator_seconds })
 }
 

@@ -16,6 +16,10 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks at a server that is not ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The peers, and the packages of Debian that bring them.
+const PACKAGES: [(&str, &str); 3] =
+    [("knotd", "knot"), ("etcd", "etcd-server"), ("nginx", "nginx-light")];
+
 /// A server under measurement, with its directory.
 pub struct Server {
     child: Child,
@@ -71,6 +75,29 @@ impl Server {
         Ok(Self { child, directory, http_port: 0, dns_port })
     }
 
+    /// nginx with some files, by path and content, and as many workers as it likes.
+    pub fn nginx(files: &[(String, Vec<u8>)]) -> Result<Self> {
+        let directory = private_directory()?;
+        let http_port = free_port()?;
+        for (path, content) in files {
+            let file = directory.path().join(format!("files{path}"));
+            std::fs::create_dir_all(file.parent().context("a file lies in a directory")?)?;
+            std::fs::write(&file, content).context("write an answer")?;
+        }
+        let text = include_str!("../peers/nginx.conf")
+            .replace("{directory}", &directory.path().display().to_string())
+            .replace("{user}", &own_name()?)
+            .replace("{port}", &http_port.to_string());
+        let configuration = directory.path().join("nginx.conf");
+        std::fs::write(&configuration, text).context("write nginx.conf")?;
+        let mut command = Command::new(found_in_sbin("nginx"));
+        command.arg("-p").arg(directory.path()).arg("-c").arg(&configuration);
+        let child = start(&mut command, directory.path())?;
+        let mut server = Self { child, directory, http_port, dns_port: 0 };
+        server.wait(|server| Ok(Connection::open(server.http_port)?.get("/").is_ok()))?;
+        Ok(server)
+    }
+
     /// etcd with one member and its default durability, on the same disk.
     pub fn etcd() -> Result<Self> {
         let directory = private_directory()?;
@@ -98,6 +125,12 @@ impl Server {
     }
 
     fn end(&mut self) {
+        // Workers notice that their master was killed only at the next request: they go first.
+        let path = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let workers = std::fs::read_to_string(path).unwrap_or_default();
+        if !workers.trim().is_empty() {
+            drop(Command::new("kill").arg("-KILL").args(workers.split_whitespace()).status());
+        }
         // Already dead is as good.
         drop(self.child.kill());
         drop(self.child.wait());
@@ -140,13 +173,16 @@ fn is_healthy(port: u16) -> Result<bool> {
 
 fn start(command: &mut Command, directory: &Path) -> Result<Child> {
     let log = std::fs::File::create(directory.join("log")).context("create a log")?;
-    let name = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let package = PACKAGES.iter().find(|(peer, _)| *peer == name);
+    let hint = package.map_or(String::new(), |(_, package)| format!(" (of Debian's {package})"));
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .with_context(|| format!("start {name}"))
+        .with_context(|| format!("start {name}{hint}"))
 }
 
 fn last_words(directory: &Path) -> String {
@@ -172,6 +208,12 @@ fn free_port() -> Result<u16> {
         }
     }
     bail!("no free port")
+}
+
+/// Who runs this: workers as somebody else could not read our files.
+fn own_name() -> Result<String> {
+    let own = Command::new("id").arg("-un").output().context("ask id who we are")?;
+    Ok(String::from_utf8(own.stdout)?.trim().to_owned())
 }
 
 /// Debian's servers lie where an ordinary user's `PATH` does not look.

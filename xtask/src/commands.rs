@@ -8,11 +8,21 @@ use crate::shell::{cargo, run, target_directory};
 use crate::{suite, tidy};
 
 /// Peers of the benchmarks: the program looked for and the Debian package that brings it.
-const PEERS: &[&str] = &["knotd=knot", "etcd=etcd-server"];
+const PEERS: &[&str] = &["knotd=knot", "etcd=etcd-server", "nginx=nginx-light"];
 
 /// The benchmarks by name, in the order they run; one file each in `bench/src`.
-const BENCHES: &[&str] =
-    &["dns", "dns-large", "register", "kv", "memory", "idle", "waiters", "shared", "checks"];
+const BENCHES: &[&str] = &[
+    "dns",
+    "dns-large",
+    "register",
+    "kv",
+    "health",
+    "memory",
+    "idle",
+    "waiters",
+    "shared",
+    "checks",
+];
 
 /// All that must hold before a change is done, cheapest first.
 pub fn check() -> Result<()> {

@@ -38,7 +38,7 @@ impl std::fmt::Debug for Token {
 }
 
 /// What one token may do in one view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Authorizer {
     tenant: Tenant,
     allow: bool,

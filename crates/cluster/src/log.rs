@@ -15,6 +15,11 @@ pub(crate) trait Log: Send + Sync {
 
     /// Waits until everything acknowledged before the call is applied here.
     fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>>;
+
+    /// Whether that is certain already, see [`Consensus::has_lease`].
+    fn has_lease(&self) -> bool {
+        false
+    }
 }
 
 impl Log for Consensus {
@@ -28,5 +33,9 @@ impl Log for Consensus {
 
     fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
         Consensus::consistent(self)
+    }
+
+    fn has_lease(&self) -> bool {
+        Consensus::has_lease(self)
     }
 }

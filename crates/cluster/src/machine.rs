@@ -1,8 +1,8 @@
 //! From committed commands to a published view.
 //!
-//! Order for each batch: apply; swap the view; let projections follow; wake the waiters of what was
-//! touched; return the outcomes, with which consensus answers the writers. So whoever has an answer
-//! finds his write by every door of this node.
+//! Order for each batch: apply; mark what was touched; swap the view; let projections follow; wake the
+//! waiters of what was touched; return the outcomes, with which consensus answers the writers. So
+//! whoever has an answer finds his write by every door of this node.
 
 use crate::meters::Meters;
 use arc_swap::ArcSwap;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use catalog::{Touched, View, apply, format};
 use consensus::{Command, Fsm, FsmError, FsmSnapshot};
 use model::Index;
-use seams::{Projection, Waiters};
+use seams::{Marks, Projection, Waiters};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,13 +20,14 @@ pub(crate) struct Published {
     pub view: ArcSwap<View>,
     pub projections: Vec<Arc<dyn Projection>>,
     pub waiters: Waiters,
+    pub marks: Marks,
 }
 
 impl Published {
     /// Shows a view to everybody.
     fn publish(&self, view: View, touched: &Touched) {
         let view = Arc::new(view);
-        self.view.store(Arc::clone(&view));
+        self.marks.publish(touched, || self.view.store(Arc::clone(&view)));
         if touched.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@ use crate::duties::sessions::SessionTimers;
 use crate::log::Log;
 use crate::machine::{Machine, Published};
 use crate::meters::{Meters, Sizes};
-use crate::reader::Reader;
+use crate::reader::{Reader, Turns};
 use crate::writer::Writer;
 use arc_swap::ArcSwap;
 use catalog::{Acl, View, format};
@@ -61,6 +61,7 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
         view: ArcSwap::from_pointee(View::new(options.acl)),
         projections: options.projections,
         waiters: waiters.clone(),
+        marks: seams::Marks::default(),
     });
     let settings = consensus::Options {
         data: options.data,
@@ -77,6 +78,8 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
         published: Arc::clone(&published),
         log: Arc::clone(&log),
         consensus: consensus.clone(),
+        leadership: consensus.leadership(),
+        turns: Turns::default(),
     };
     let reader: Arc<dyn seams::Reader> = Arc::new(reader);
     let sessions = Arc::new(SessionTimers::new(Arc::clone(&reader)));

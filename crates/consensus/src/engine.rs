@@ -4,9 +4,10 @@
 //! With one voter it makes itself the cluster on an empty log, and stands for election at once
 //! after a restart instead of waiting for a timeout.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ use crate::types::{LogId, Proposal, StoredMembership, Types, term_of};
 /// The first pause before a leader is asked for again, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// No term: the engine begins with 1.
+const NO_TERM: u64 = 0;
 
 /// What the engine runs on.
 pub(crate) trait Host: 'static {
@@ -76,6 +80,8 @@ struct Running<H: Host> {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     leadership: watch::Receiver<Leadership>,
+    /// The term in which a read last found this server leading, with all of earlier terms applied.
+    confirmed_term: AtomicU64,
     started: <H::Runtime as AsyncRuntime>::Instant,
     /// Makes pauses differ between servers and attempts.
     jitter: AtomicU64,
@@ -126,6 +132,7 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
         queue: Queue::new(limits.queue_entries, limits.queue_bytes),
         shared: shared.clone(),
         leadership,
+        confirmed_term: AtomicU64::new(NO_TERM),
         started: <H::Runtime as AsyncRuntime>::Instant::now(),
         jitter: AtomicU64::new(identity.node),
         stop,
@@ -254,7 +261,32 @@ impl<H: Host> Running<H> {
     }
 
     fn refuse(&self) -> bool {
-        self.shared.is_stopping() || self.shared.failed().is_some()
+        self.shared.is_stopping() || self.shared.has_failed()
+    }
+
+    /// The term in which this server leads, by what the engine published last.
+    fn leads_in(&self) -> Option<u64> {
+        let metrics = self.raft.server_metrics();
+        let seen = metrics.borrow_watched();
+        (seen.state == ServerState::Leader).then_some(seen.vote.leader_id.term)
+    }
+
+    /// The engine publishes a change of members before it handles the next message. Whoever joins
+    /// needs this server's vote until the joint configuration is committed, which takes messages: so
+    /// a lease that is seen here is one.
+    fn has_lease(&self) -> bool {
+        if self.refuse() {
+            return false;
+        }
+        let metrics = self.raft.server_metrics();
+        let seen = metrics.borrow_watched();
+        let voters = seen.membership_config.get_joint_config();
+        let is_alone =
+            |voters: &BTreeSet<u64>| voters.len() == 1 && voters.contains(&self.identity.node);
+        seen.state == ServerState::Leader
+            && seen.vote.leader_id.term == self.confirmed_term.load(Acquire)
+            && !voters.is_empty()
+            && voters.iter().all(is_alone)
     }
 
     /// Everything that can be refused before the engine hears of it.
@@ -312,8 +344,15 @@ impl<H: Host> Running<H> {
             if self.refuse() {
                 return Err(ReadError::Stopped);
             }
+            let term = self.leads_in();
             let error = match self.raft.ensure_linearizable(policy).await {
-                Ok(read) => return Ok(read.log_id().index),
+                Ok(read) => {
+                    // Terms only grow: the same before and after, it was this one meanwhile.
+                    if let Some(term) = term.filter(|_| self.leads_in() == term) {
+                        self.confirmed_term.store(term, Release);
+                    }
+                    return Ok(read.log_id().index);
+                }
                 Err(RaftError::Fatal(_)) => return Err(ReadError::Stopped),
                 Err(error) => error,
             };
@@ -428,6 +467,10 @@ impl<H: Host> Engine for Running<H> {
 
     fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
         Box::pin(Running::consistent(self))
+    }
+
+    fn has_lease(&self) -> bool {
+        Running::has_lease(self)
     }
 
     fn leadership(&self) -> watch::Receiver<Leadership> {

@@ -28,6 +28,7 @@ pub(crate) trait Engine: Send + Sync {
         priority: Priority,
     ) -> BoxFuture<'_, Result<Applied, ProposeError>>;
     fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>>;
+    fn has_lease(&self) -> bool;
     fn leadership(&self) -> watch::Receiver<Leadership>;
     fn status(&self) -> Status;
     fn fatal(&self) -> BoxFuture<'static, String>;
@@ -129,6 +130,15 @@ impl Consensus {
     /// By the leader's lease, or else a read index. Returns the index reached.
     pub fn consistent(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
         self.engine.consistent()
+    }
+
+    /// Whether this server's state shows, at once, everything acknowledged before the call.
+    ///
+    /// So it is where this server leads and nobody can be elected without its vote: where it is the
+    /// only voter. Its lease then has no end, and no turn of the engine is needed. False also until
+    /// the first read of a term was [`consistent`](Self::consistent), which it is cheap to ask for.
+    pub fn has_lease(&self) -> bool {
+        self.engine.has_lease()
     }
 
     /// Who leads, and each change of it.

@@ -122,6 +122,10 @@ impl Shared {
         self.fatal.borrow().clone()
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        self.fatal.borrow().is_some()
+    }
+
     /// Resolves once something failed.
     pub(crate) async fn wait_failed(&self) -> String {
         let mut watcher = self.fatal.subscribe();

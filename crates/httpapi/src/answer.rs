@@ -40,9 +40,14 @@ pub enum Content {
 /// The value as JSON without blanks.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Bytes {
     let mut out = Vec::with_capacity(256);
-    serde_json::to_writer(&mut out, value)
-        .expect("shapes have text keys, and writing to memory does not fail");
+    append(&mut out, value);
     Bytes::from(out)
+}
+
+/// Appends the value as JSON without blanks.
+pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value)
+        .expect("shapes have text keys, and writing to memory does not fail");
 }
 
 impl Answer {

@@ -5,6 +5,7 @@ use crate::aside::Aside;
 use crate::consul::error::Problem;
 use crate::context::Context;
 use crate::events::Events;
+use crate::kept::Kept;
 use crate::recent::Recent;
 use crate::target::Query;
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub struct Call {
     pub since: Timestamp,
     /// What was asked for with `cached` before.
     pub recent: Arc<Recent>,
+    /// What was rendered before.
+    pub kept: Arc<Kept>,
     /// Cancelled when the process ends, so that nothing waits on.
     pub ending: CancellationToken,
     /// Headers, peer and the body, unread.

@@ -87,6 +87,8 @@ pub struct Settings {
     pub max_query_time: Duration,
     /// How long to wait for what is not held here.
     pub hold_limit: Duration,
+    /// The most bytes of rendered answers and rows that are kept to be sent again.
+    pub kept_bytes: usize,
     /// Whether distances between nodes are spoken of.
     pub coordinates: bool,
     /// Whether `agent/self` has `xDS`, as where Consul's proxies may come; none are supported.
@@ -115,6 +117,7 @@ impl Default for Settings {
             default_query_time: Duration::from_secs(300),
             max_query_time: Duration::from_secs(600),
             hold_limit: Duration::from_secs(5),
+            kept_bytes: 16 << 20,
             coordinates: true,
             xds: true,
             printable_paths: true,

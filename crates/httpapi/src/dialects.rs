@@ -6,7 +6,7 @@
 use crate::admission::Class;
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::consul::blocking::{Family, Found, ReadDoor, Scene};
+use crate::consul::blocking::{Family, Found, IndexOf, ReadDoor, Scene};
 use crate::consul::error::{Problem, Stop};
 use crate::consul::params::Enterprise::{self, Both, Partition, Unread};
 use crate::consul::{
@@ -77,7 +77,12 @@ const fn route(
 }
 
 const fn read(family: Family, evaluate: fn(&Scene) -> Result<Found, Stop>) -> Door {
-    Door::Read(ReadDoor { evaluate, family })
+    Door::Read(ReadDoor { evaluate, family, index: None })
+}
+
+/// A read whose answer can be kept, with what tells its index.
+const fn kept(family: Family, evaluate: fn(&Scene) -> Result<Found, Stop>, index: IndexOf) -> Door {
+    Door::Read(ReadDoor { evaluate, family, index: Some(index) })
 }
 
 macro_rules! act {
@@ -134,9 +139,9 @@ pub static ROUTES: &[Route] = &[
     route("/v1/catalog/register", Both, Write, &[(Put, act!(register::register))]),
     route("/v1/catalog/deregister", Both, Write, &[(Put, act!(register::deregister))]),
     route("/v1/catalog/datacenters", Unread, Read, &[(Get, act!(catalog::datacenters))]),
-    route("/v1/catalog/nodes", Partition, Bulk, &[(Get, read(CATALOG, catalog::nodes))]),
-    route("/v1/catalog/services", Both, Bulk, &[(Get, read(Family::Cached, catalog::services))]),
-    route("/v1/catalog/service/", Both, Read, &[(Get, read(Family::Cached, catalog::service))]),
+    route("/v1/catalog/nodes", Partition, Bulk, &[(Get, kept(CATALOG, catalog::nodes, catalog::nodes_index))]),
+    route("/v1/catalog/services", Both, Bulk, &[(Get, kept(Family::Cached, catalog::services, catalog::services_index))]),
+    route("/v1/catalog/service/", Both, Read, &[(Get, kept(Family::Cached, catalog::service, catalog::service_index))]),
     route("/v1/catalog/connect/", Both, Read, &[(Get, read(CATALOG, catalog::connect))]),
     route("/v1/catalog/gateway-services/", Both, Read, &[(Get, read(CATALOG, catalog::gateway_services))]),
     route("/v1/catalog/node/", Both, Read, &[(Get, read(CATALOG, catalog::node))]),
@@ -147,12 +152,12 @@ pub static ROUTES: &[Route] = &[
     route("/v1/coordinate/update", Partition, Write, &[(Put, act!(coordinate::update))]),
     route("/v1/event/fire/", Partition, Write, &[(Put, act!(event::fire))]),
     route("/v1/event/list", Partition, Read, &[(Get, act!(event::list))]),
-    route("/v1/health/service/", Both, Read, &[(Get, read(Family::Streamed, health::service))]),
+    route("/v1/health/service/", Both, Read, &[(Get, kept(Family::Streamed, health::service, health::service_index))]),
     route("/v1/health/connect/", Both, Read, &[(Get, read(CATALOG, health::connect))]),
     route("/v1/health/ingress/", Both, Read, &[(Get, read(CATALOG, health::ingress))]),
-    route("/v1/health/node/", Both, Read, &[(Get, read(CATALOG, health::node))]),
-    route("/v1/health/checks/", Both, Read, &[(Get, read(CATALOG, health::checks))]),
-    route("/v1/health/state/", Both, Bulk, &[(Get, read(CATALOG, health::state))]),
+    route("/v1/health/node/", Both, Read, &[(Get, kept(CATALOG, health::node, health::checks_index))]),
+    route("/v1/health/checks/", Both, Read, &[(Get, kept(CATALOG, health::checks, health::checks_index))]),
+    route("/v1/health/state/", Both, Bulk, &[(Get, kept(CATALOG, health::state, health::checks_index))]),
     route("/v1/kv/", Both, Read, &[(Get, read(KV, kv::get)), (Put, act!(kv::put)), (Delete, act!(kv::delete))]),
     route("/v1/internal/ui/nodes", Partition, Bulk, &[(Get, read(PLAIN, ui::nodes))]),
     route("/v1/internal/ui/node/", Partition, Read, &[(Get, read(PLAIN, ui::node))]),

@@ -13,6 +13,7 @@ use crate::consul::params;
 use crate::context::{Context, Settings};
 use crate::dialects::{Door, Place, Route, Verb, find};
 use crate::events::Events;
+use crate::kept::Kept;
 use crate::recent::Recent;
 use crate::target::{Query, clean, decode, is_printable};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
@@ -36,11 +37,13 @@ pub struct Server {
 pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io::Result<Server> {
     let ending = CancellationToken::new();
     let (limits, traffic) = (context.limits.clone(), context.meters.traffic());
+    let kept = Kept::new(context.settings.kept_bytes, context.meters.kept());
     let face = Face {
         context: Arc::new(context),
         aside: Arc::default(),
         events: Arc::default(),
         recent: Arc::default(),
+        kept: Arc::new(kept),
         since: Timestamp::now(),
         ending: ending.clone(),
     };
@@ -67,6 +70,7 @@ struct Face {
     events: Arc<Events>,
     since: Timestamp,
     recent: Arc<Recent>,
+    kept: Arc<Kept>,
     ending: CancellationToken,
 }
 
@@ -119,7 +123,7 @@ async fn serve(face: Face, request: Request) -> Response {
 impl Face {
     fn call(self, request: Request, class: Class, query: Query, rest: Vec<u8>, id: &str) -> Call {
         let token = params::token(&query, &request.head.headers);
-        let Face { context, aside, events, recent, since, ending } = self;
+        let Face { context, aside, events, recent, kept, since, ending } = self;
         let (id, filter) = (id.to_owned(), OnceLock::new());
         Call {
             context,
@@ -127,6 +131,7 @@ impl Face {
             events,
             recent,
             since,
+            kept,
             ending,
             request,
             class,

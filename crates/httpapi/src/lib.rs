@@ -15,6 +15,7 @@ mod context;
 mod dialects;
 mod events;
 mod face;
+mod kept;
 mod meters;
 mod recent;
 mod target;

@@ -1,6 +1,7 @@
 //! What the HTTP face counts: requests by route, and what waiting was worth.
 
 use crate::consul::error::{Crowded, Problem};
+use crate::kept;
 use net::http::{Limit, Traffic};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -21,6 +22,7 @@ pub struct Meters {
     waiting: Gauge,
     woken: Family<Woken, Counter>,
     traffic: Traffic,
+    kept: kept::Meters,
     refused: Refused,
 }
 
@@ -40,6 +42,7 @@ impl Default for Meters {
             waiting: Gauge::default(),
             woken: Family::default(),
             traffic: Traffic::default(),
+            kept: kept::Meters::default(),
             refused: Refused::default(),
         }
     }
@@ -103,6 +106,7 @@ impl Meters {
             "How often blocked queries ended their sleep, by what came of it",
             self.woken.clone(),
         );
+        self.kept.register(registry);
         let (traffic, refused) = (self.traffic.clone(), self.refused.clone());
         registry.register_collector(Box::new(Connections { traffic, refused }));
     }
@@ -120,6 +124,11 @@ impl Meters {
     /// What the server below counts.
     pub(crate) fn traffic(&self) -> Traffic {
         self.traffic.clone()
+    }
+
+    /// What is counted of kept answers.
+    pub(crate) fn kept(&self) -> kept::Meters {
+        self.kept.clone()
     }
 
     /// Notes an answer; `could_wait` leaves its time out.

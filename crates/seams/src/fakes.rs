@@ -6,8 +6,8 @@
 
 use crate::{
     BoxFuture, Committed, Consistency, Datacenters, Doors, ExistingChecks, Leadership, Lifecycle,
-    LogPosition, Projection, Proposal, ReadError, Reader, RegisterError, Registrar, ReloadError,
-    Sessions, Subscription, Waiters, WriteError, Writer,
+    LogPosition, Marks, Projection, Proposal, ReadError, Reader, RegisterError, Registrar,
+    ReloadError, Sessions, Subscription, Waiters, WriteError, Writer,
 };
 use catalog::{Acl, Command, Entry, Holdings, Interest, Outcome, Touched, View, Watch, apply};
 use model::{
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 pub struct FakeCatalog {
     inner: Mutex<Inner>,
     waiters: Waiters,
+    marks: Marks,
     projections: Vec<Arc<dyn Projection>>,
 }
 
@@ -61,7 +62,8 @@ impl FakeCatalog {
             last_contact: Duration::ZERO,
         };
         let inner = Inner { view, held: None, leadership, failing: None, held_on_demand: 0 };
-        Arc::new(FakeCatalog { inner: Mutex::new(inner), waiters: Waiters::default(), projections })
+        let (waiters, marks) = (Waiters::default(), Marks::default());
+        Arc::new(FakeCatalog { inner: Mutex::new(inner), waiters, marks, projections })
     }
 
     /// From now on only what is asked for is held, as on an agent; nothing at first.
@@ -128,7 +130,7 @@ impl FakeCatalog {
             commands: proposal.commands,
         };
         let applied = apply(&inner.view, [(index, entry)]);
-        inner.view = Arc::new(applied.view);
+        self.marks.publish(&applied.touched, || inner.view = Arc::new(applied.view));
         for projection in &self.projections {
             projection.publish(&inner.view, &applied.touched);
         }
@@ -151,6 +153,10 @@ impl Inner {
 impl Reader for FakeCatalog {
     fn view(&self) -> Arc<View> {
         lock(&self.inner).shown()
+    }
+
+    fn marks(&self) -> Option<&Marks> {
+        lock(&self.inner).held.is_none().then_some(&self.marks)
     }
 
     fn current(&self, _: Consistency) -> BoxFuture<'_, Result<Arc<View>, ReadError>> {

@@ -8,6 +8,7 @@
 mod datacenters;
 pub mod fakes;
 mod lifecycle;
+mod marks;
 mod projection;
 mod reader;
 mod registrar;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use datacenters::{Datacenters, Doors};
 pub use lifecycle::{Lifecycle, ReloadError};
+pub use marks::Marks;
 pub use projection::Projection;
 pub use reader::{Consistency, Leadership, LogPosition, ReadError, Reader};
 pub use registrar::{ExistingChecks, RegisterError, Registrar};

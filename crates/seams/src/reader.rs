@@ -1,6 +1,6 @@
 //! Reading the catalog.
 
-use crate::{BoxFuture, Subscription};
+use crate::{BoxFuture, Marks, Subscription};
 use catalog::{Interest, View, Watch};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +66,18 @@ pub trait Reader: Send + Sync {
     /// The newest view on this node: for DNS and stale reads.
     fn view(&self) -> Arc<View>;
 
+    /// When the keys of these views were touched; `None` where that is not known of all keys, so that
+    /// nothing made of a view can be kept.
+    fn marks(&self) -> Option<&Marks> {
+        None
+    }
+
+    /// The newest view, if it is certain at once that it shows every write acknowledged before the
+    /// call: through the leader's lease, without a turn of the engine.
+    fn leased(&self) -> Option<Arc<View>> {
+        None
+    }
+
     /// A view that shows every write acknowledged before the call.
     fn current(&self, consistency: Consistency) -> BoxFuture<'_, Result<Arc<View>, ReadError>>;
 
@@ -81,6 +93,11 @@ pub trait Reader: Send + Sync {
 
     /// Who leads.
     fn leadership(&self) -> Leadership;
+
+    /// Whether anybody leads.
+    fn has_leader(&self) -> bool {
+        self.leadership().leader.is_some()
+    }
 
     /// Where the log stands.
     fn log_position(&self) -> LogPosition;

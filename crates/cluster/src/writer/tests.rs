@@ -63,6 +63,7 @@ impl Bench {
             view: ArcSwap::from_pointee(View::default()),
             projections: Vec::new(),
             waiters: Waiters::default(),
+            marks: seams::Marks::default(),
         });
         let machine =
             Mutex::new(Machine { published: Arc::clone(&published), meters: Meters::default() });

@@ -60,6 +60,19 @@ async fn below_the_reserve_writes_are_refused_and_reads_go_on() {
     server.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_voter_needs_no_turn_for_a_read_while_it_leads() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, _) = start(Some(directory.path()), limits()).await.unwrap();
+    assert!(!server.has_lease(), "no read found it leading yet");
+    server.consistent().await.unwrap();
+    assert!(server.has_lease());
+    set(&server, "a", "1").await;
+    assert!(server.has_lease());
+    server.shutdown().await;
+    assert!(!server.has_lease(), "whoever stops leads nobody");
+}
+
 /// Runs a server until `command` has killed its machine, which says `message`.
 async fn killed_by(command: &'static str, message: &str) {
     let directory = tempfile::tempdir().unwrap();
@@ -73,6 +86,7 @@ async fn killed_by(command: &'static str, message: &str) {
     let after = server.propose(Bytes::from_static(b"a=2")).await;
     assert_eq!(after.unwrap_err(), ProposeError::Stopped);
     assert_eq!(server.consistent().await.unwrap_err(), ReadError::Stopped);
+    assert!(!server.has_lease());
     assert_eq!(view.lock().unwrap().count, 1, "nothing later is applied");
     eventually("nobody leads", || !server.leadership().borrow().is_leader).await;
     server.shutdown().await;

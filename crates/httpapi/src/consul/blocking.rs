@@ -10,13 +10,14 @@ use super::params::ReadOptions;
 use crate::answer::{Answer, Content};
 use crate::aside::Insists;
 use crate::call::Call;
+use crate::kept::{KeptRead, ReadKey};
 use crate::meters::Wake;
 use bytes::Bytes;
 use catalog::{Authorizer, View, Watch};
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use model::{Index, Tenant};
-use seams::{Consistency, ReadError, Reader};
+use seams::{Consistency, Marks, ReadError, Reader};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,9 @@ pub enum Body {
     Absent,
 }
 
+/// Tells the index of an answer without making it.
+pub type IndexOf = fn(&Scene) -> Result<Index, Stop>;
+
 /// A read as a row of the route table has it.
 #[derive(Clone, Copy)]
 pub struct ReadDoor {
@@ -79,6 +83,9 @@ pub struct ReadDoor {
     pub evaluate: fn(&Scene) -> Result<Found, Stop>,
     /// Which headers it has.
     pub family: Family,
+    /// The index that it has in a view, for a read whose answer can be kept; such a read is decided by
+    /// the view, the path, the parameters and the authorizer alone.
+    pub index: Option<IndexOf>,
 }
 
 /// Which headers the answers of a read have.
@@ -176,7 +183,7 @@ impl Asked<'_> {
                         return Ok(now);
                     }
                     meters.looked(Wake::Nothing);
-                    if self.keep(&mut seen, now, at) {
+                    if self.note(&mut seen, now, at) {
                         break;
                     }
                 }
@@ -189,8 +196,8 @@ impl Asked<'_> {
         }
     }
 
-    /// Keeps what is needed of an unchanged result; whether something else is to be waited for.
-    fn keep(&self, seen: &mut Seen, now: Found, at: Index) -> bool {
+    /// Notes what is needed of an unchanged result; whether something else is to be waited for.
+    fn note(&self, seen: &mut Seen, now: Found, at: Index) -> bool {
         seen.at = at;
         // A key's index is that of its rows; elsewhere it may be a whole table's, which a neighbour
         // moves, and clients have seen Consul keep still then.
@@ -218,6 +225,7 @@ impl Asked<'_> {
 
     /// Evaluates the read on a view as fresh as was asked; the view's index with it.
     async fn look(&self, reader: &dyn Reader) -> Result<(Found, Index), Problem> {
+        let since = reader.marks().map_or(0, Marks::shown);
         let behind = reader.leadership().last_contact;
         let view = match self.options.consistency {
             None if self.options.most_behind.is_some_and(|most| behind > most) => {
@@ -226,15 +234,20 @@ impl Asked<'_> {
             None => reader.view(),
             Some(consistency) => reader.current(consistency).await?,
         };
-        self.look_at(view, reader).await
+        self.look_at(view, since, reader).await
     }
 
-    /// Evaluates the read on a view, obtaining what is not held there.
+    /// The answer as it was kept, or evaluated on a view, obtaining what is not held there; `since`
+    /// tells how many views were shown before that one was loaded.
     async fn look_at(
         &self,
         mut view: Arc<View>,
+        since: u64,
         reader: &dyn Reader,
     ) -> Result<(Found, Index), Problem> {
+        if let Some(found) = self.kept(&view, reader) {
+            return Ok((found, view.index()));
+        }
         let limit = self.call.context.settings.hold_limit;
         let (aside, path) = (&self.call.aside, self.call.request.head.uri.path());
         let below = self.call.query.has("recurse") || self.call.query.has("keys");
@@ -243,7 +256,10 @@ impl Asked<'_> {
             let (class, insists) = (self.call.class, self.insists);
             let evaluation = aside.evaluate(class, insists, (path, below), || self.evaluate(&view));
             let interest = match evaluation.await {
-                Ok(found) => return Ok((found, view.index())),
+                Ok(found) => {
+                    self.keep(&found, &view, since);
+                    return Ok((found, view.index()));
+                }
                 Err(Stop::Problem(problem)) => return Err(problem),
                 Err(Stop::NotHeld(not_held)) => not_held.0,
             };
@@ -253,6 +269,34 @@ impl Asked<'_> {
             }
             view = reader.hold(interest, limit).await?;
         }
+    }
+
+    /// The answer as it was kept, if it is what this view says.
+    fn kept(&self, view: &View, reader: &dyn Reader) -> Option<Found> {
+        let (index, marks) = (self.door.index?, reader.marks()?);
+        let auth = view.authorizer(&self.call.token);
+        let read = self.call.kept.read(&self.read_key(&auth), marks)?;
+        let index = index(&Scene { view, auth: &auth, call: self.call }).ok()?;
+        let (body, watches) = (Body::Json(read.body.clone()), read.watches.clone());
+        Some(Found { body, index, watches, filtered: read.filtered })
+    }
+
+    /// Keeps what was found in a view for whoever asks the same.
+    fn keep(&self, found: &Found, view: &View, since: u64) {
+        let (Some(index), Body::Json(body)) = (self.door.index, &found.body) else { return };
+        let auth = view.authorizer(&self.call.token);
+        let told = index(&Scene { view, auth: &auth, call: self.call });
+        // Some parameters make another read of it, with an index of its own.
+        if told.is_ok_and(|index| index == found.index) {
+            let (body, watches) = (body.clone(), found.watches.clone());
+            let read = KeptRead { body, watches, filtered: found.filtered, since };
+            self.call.kept.keep_read(&self.read_key(&auth), read);
+        }
+    }
+
+    fn read_key<'k>(&'k self, auth: &'k Authorizer) -> ReadKey<'k> {
+        let Call { request, query, .. } = self.call;
+        ReadKey { path: request.head.uri.path(), query, auth }
     }
 
     fn evaluate(&self, view: &View) -> Result<Found, Stop> {

@@ -55,6 +55,17 @@ pub fn nodes(scene: &Scene) -> Result<Found, Stop> {
     })
 }
 
+/// The index of `GET nodes`.
+pub fn nodes_index(scene: &Scene) -> Result<Index, Stop> {
+    let tables = scene.view.tables();
+    Ok(tables.nodes.max(tables.services).max(Index(1)))
+}
+
+/// The index of `GET services`.
+pub fn services_index(scene: &Scene) -> Result<Index, Stop> {
+    Ok(scene.view.tables().services.max(Index(1)))
+}
+
 /// `GET services`: the names with the tags of all instances, or of those that are asked for, each tag
 /// where it is first met.
 pub fn services(scene: &Scene) -> Result<Found, Stop> {
@@ -166,6 +177,12 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
     let offers = scene.view.service(&key)?;
     let index = scene.view.service_mark(&key)?.instances;
     Ok(instances(scene, filter, Fronts { offers, watches: vec![Watch::Service(key)], index }))
+}
+
+/// The index of `GET service/:name`.
+pub fn service_index(scene: &Scene) -> Result<Index, Stop> {
+    let name = ServiceName::new(scene.name("service name")?);
+    Ok(scene.view.service_mark(&ServiceKey::new(scene.tenant(), &name))?.instances)
 }
 
 /// Those of the instances that are asked for and may be seen.

@@ -8,8 +8,10 @@ use super::error::{Problem, Stop};
 use super::filter::{self, CheckRow, ChecksOf, InstanceRow, InstanceWithChecks};
 use super::mesh::{Fronts, fronts};
 use super::params;
-use super::shapes::{CheckServiceNode, CheckShape, NodeService, NodeShape};
-use crate::answer::json;
+use super::shapes::{CheckShape, NodeService, NodeShape};
+use crate::answer::{append, json};
+use crate::kept::AnyRow;
+use bytes::Bytes;
 use catalog::{NodeKey, Offer, ServiceKey, Watch};
 use lang::filter::Filter;
 use model::{Check, Index, NodeName, Row, ServiceName};
@@ -33,6 +35,11 @@ pub fn service(scene: &Scene) -> Result<Found, Stop> {
     Ok(instances(scene, filter, passing, found))
 }
 
+/// The index of `GET service/:name`.
+pub fn service_index(scene: &Scene) -> Result<Index, Stop> {
+    Ok(scene.view.service_mark(&service_key(scene)?)?.health)
+}
+
 /// Those of the instances that are asked for and may be seen, with their checks.
 fn instances(scene: &Scene, filter: Option<&Filter>, passing: bool, found: Fronts) -> Found {
     let Fronts { offers, watches, index } = found;
@@ -45,20 +52,48 @@ fn instances(scene: &Scene, filter: Option<&Filter>, passing: bool, found: Front
         let instance = InstanceRow::new(offer.instance);
         filter::keeps(filter, &InstanceWithChecks { node, instance, checks })
     };
-    let rows: Vec<_> = seen
-        .iter()
-        .filter(|offer| kept(offer))
-        .map(|offer| CheckServiceNode {
-            node: NodeShape(offer.node, datacenter(scene)),
-            service: NodeService(offer.instance),
-            checks: scene
-                .view
-                .checks_for(tenant, offer.instance)
-                .map(|row| CheckShape::of(row))
-                .collect(),
-        })
-        .collect();
-    Found { filtered: seen.len() < asked.len(), body: Body::Json(json(&rows)), index, watches }
+    let filtered = seen.len() < asked.len();
+    let rows = seen.into_iter().filter(|offer| kept(offer));
+    Found { filtered, body: Body::Json(rendered(scene, rows)), index, watches }
+}
+
+/// The instances with their nodes and all checks that count for them, joined from rows as they are kept.
+fn rendered<'o, 'v: 'o>(scene: &Scene, offers: impl Iterator<Item = &'o Offer<'v>>) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    let mut separator: &[u8] = b"[";
+    for offer in offers {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(b"{\"Node\":");
+        put(scene, &mut out, AnyRow::Node(Arc::clone(offer.node)));
+        out.extend_from_slice(b",\"Service\":");
+        put(scene, &mut out, AnyRow::Instance(Arc::clone(offer.instance)));
+        let mut before: &[u8] = b",\"Checks\":[";
+        let checks = scene.view.checks_for(scene.tenant(), offer.instance);
+        for check in checks {
+            out.extend_from_slice(before);
+            put(scene, &mut out, AnyRow::Check(Arc::clone(check)));
+            before = b",";
+        }
+        out.extend_from_slice(if before == b"," { b"]}" } else { b",\"Checks\":[]}" });
+        separator = b",";
+    }
+    out.extend_from_slice(if separator == b"," { b"]" } else { b"[]" });
+    out.shrink_to_fit();
+    Bytes::from(out)
+}
+
+/// Appends a row. What is kept of a node names this datacenter as it spells itself.
+fn put(scene: &Scene, out: &mut Vec<u8>, row: AnyRow) {
+    let name = datacenter(scene);
+    let render = |out: &mut Vec<u8>| match &row {
+        AnyRow::Node(node) => append(out, &NodeShape(node, name)),
+        AnyRow::Instance(instance) => append(out, &NodeService(instance)),
+        AnyRow::Check(check) => append(out, &CheckShape::of(check)),
+    };
+    match name == scene.call.context.datacenters.own() {
+        true => scene.call.kept.append(out, &row, render),
+        false => render(out),
+    }
 }
 
 /// `GET connect/:service`: who answers for it in a mesh.
@@ -97,8 +132,13 @@ fn answer(scene: &Scene, checks: Checks, mut watches: Vec<Watch>) -> Result<Foun
             false => filtered = true,
         }
     }
-    let index = scene.view.tables().checks.max(Index(1));
+    let index = checks_index(scene)?;
     Ok(Found { body: Body::Json(json(&rows)), index, watches, filtered })
+}
+
+/// The index of reads of checks.
+pub fn checks_index(scene: &Scene) -> Result<Index, Stop> {
+    Ok(scene.view.tables().checks.max(Index(1)))
 }
 
 /// `GET node/:node`: its checks, those of its instances too.

@@ -377,18 +377,6 @@ impl Serialize for Definition<'_> {
     }
 }
 
-/// An instance with its node and all checks that count for it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CheckServiceNode<'v> {
-    /// The node.
-    pub node: NodeShape<'v>,
-    /// The instance.
-    pub service: NodeService<'v>,
-    /// The checks of the node, then the instance's own.
-    pub checks: Vec<CheckShape<'v>>,
-}
-
 /// A key and its value.
 pub struct KvPair<'v>(pub &'v KvKey, pub &'v Row<KvEntry>);
 

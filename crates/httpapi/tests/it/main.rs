@@ -6,6 +6,7 @@ mod cached;
 mod doors;
 mod filters;
 mod held;
+mod kept;
 mod mesh;
 mod others;
 mod requests;

@@ -25,6 +25,7 @@ mod packets;
 mod process;
 mod register;
 mod shared;
+mod storm;
 mod waiters;
 mod watchers;
 
@@ -45,6 +46,7 @@ const BENCHES: &[Bench] = &[
     ("waiters", waiters::run),
     ("shared", shared::run),
     ("checks", checks::run),
+    ("storm", storm::run),
 ];
 
 fn main() -> Result<()> {

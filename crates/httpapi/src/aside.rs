@@ -10,7 +10,6 @@ use crate::answer::Answer;
 use crate::consul::blocking::{Body, Found};
 use crate::consul::error::{Crowded, Problem, Stop};
 use crate::dialects::Acting;
-use http::HeaderMap;
 use net::http::Response;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,13 +145,13 @@ impl Aside {
     }
 
     /// Makes an answer into what the connection takes. It goes before what is not begun yet.
-    pub async fn finish(&self, answer: Answer, pretty: bool, request: &HeaderMap) -> Response {
+    pub async fn finish(&self, answer: Answer, pretty: bool, gzip: bool) -> Response {
         let size = answer.size();
-        if size < LARGE || answer.is_finished(pretty, request) {
-            return answer.finish(pretty, request);
+        if size < LARGE || answer.is_finished(pretty, gzip) {
+            return answer.finish(pretty, gzip);
         }
         let _turn = self.enter(Class::Write, size, Insists::Yes).await;
-        beside(|| answer.finish(pretty, request))
+        beside(|| answer.finish(pretty, gzip))
     }
 
     fn seen(&self, path: &str, below: bool) -> Seen<'_> {

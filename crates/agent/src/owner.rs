@@ -300,7 +300,7 @@ impl Owner {
         let now = self.now();
         let late = now.since(self.checks.next_due());
         if late >= STARVED {
-            warn!(elapsed_s = late.as_secs_f64(), "agent starved, TTL checks get the time back");
+            debug!(elapsed_s = late.as_secs_f64(), "agent starved, TTL checks get the time back");
             self.checks.step(Input::Starved(late), now);
         }
         if self.checks.next_due() <= now {

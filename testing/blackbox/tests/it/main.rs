@@ -56,6 +56,7 @@ mod prometheus_sd;
 mod resolver;
 mod shim_itself;
 mod snapshots_under_load;
+mod standing_still;
 mod stories;
 mod storm;
 

@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 use anyhow::{Result, ensure};
 
 /// `A`, RFC 1035 §3.2.2.
-const A: u16 = 1;
+pub const A: u16 = 1;
 /// `SRV`, RFC 2782.
-const SRV: u16 = 33;
+pub const SRV: u16 = 33;
 /// `OPT`, RFC 6891.
 const OPT: u16 = 41;
 /// What we say we can take.
@@ -90,7 +90,8 @@ pub fn service_name(number: u64) -> String {
     format!("svc-{number:05}")
 }
 
-fn question(id: u16, labels: &[String], kind: u16) -> Vec<u8> {
+/// A question with EDNS after a name of these labels.
+pub fn question(id: u16, labels: &[String], kind: u16) -> Vec<u8> {
     let mut packet = Vec::with_capacity(64);
     for field in [id, 0x0100, 1, 0, 0, 1] {
         packet.extend_from_slice(&field.to_be_bytes());

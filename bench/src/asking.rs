@@ -2,10 +2,12 @@
 //!
 //! Closed loop: each of some sockets has a batch outstanding, so that every server sees full queues.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::answers::{Questions, Tally};
 use crate::measure::{self, Turn};
@@ -13,6 +15,9 @@ use crate::packets::{Asker, BATCH};
 use crate::process::Server;
 
 const SOCKETS: usize = 16;
+
+/// How long an answer over TCP may take.
+const TCP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Asks for `length`; every answer must be plausible, with so many records where there are any.
 pub fn turn(
@@ -43,6 +48,26 @@ pub fn until_it_answers(
     records: &RangeInclusive<u16>,
 ) -> Result<()> {
     server.wait(|server| Ok(ask(server.dns_port, questions, Duration::ZERO, records)?.full > 0))
+}
+
+/// Asks the same so many times over one TCP connection, one at a time; the bytes that came back.
+pub fn over_tcp(port: u16, question: &[u8], times: u64) -> Result<u64> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).context("connect")?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TCP_LIMIT))?;
+    let length = u16::try_from(question.len()).expect("a question is short");
+    let framed = [&length.to_be_bytes()[..], question].concat();
+    let (mut answer, mut bytes) = (vec![0; usize::from(u16::MAX)], 0);
+    for _ in 0..times {
+        stream.write_all(&framed).context("ask")?;
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).context("answer")?;
+        let length = u16::from_be_bytes(length);
+        stream.read_exact(&mut answer[..usize::from(length)]).context("answer")?;
+        ensure!(answer[3] & 0x0f == 0, "refused with {}", answer[3] & 0x0f);
+        bytes += u64::from(length);
+    }
+    Ok(bytes)
 }
 
 /// Asks for `length`, and at least one batch a socket.

@@ -1,5 +1,6 @@
 //! Changes at a steady pace beside a load: registrations, each removed again a while later.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,15 @@ pub struct Churn<R, D> {
     pub deregister: D,
 }
 
-/// So many registrations stand at a time; then the oldest goes as the newest comes.
-const STANDING: u64 = 10;
+/// So many registrations of a connection stand at a time; then the oldest goes as the newest comes.
+const STANDING: u64 = 2;
+
+/// Connections that share the changes: under load one answer may take longer than the next change may
+/// wait.
+const CONNECTIONS: u32 = 10;
+
+/// So late may the last change be.
+const LATE: Duration = Duration::from_millis(500);
 
 impl<R, D> Churn<R, D>
 where
@@ -30,43 +38,62 @@ where
     /// Changes things while `load` runs; gives what that gave and how many changes there were.
     ///
     /// What was registered is removed in the end.
-    pub fn during<T: Send>(&self, load: impl FnOnce() -> Result<T>) -> Result<(T, u64)> {
+    pub fn during<T>(&self, load: impl FnOnce() -> Result<T>) -> Result<(T, u64)> {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let changing = scope.spawn(|| self.run(&over));
+            let over = &over;
+            let changing: Vec<_> = (0..CONNECTIONS)
+                .map(|nth| scope.spawn(move || self.run(u64::from(nth), over)))
+                .collect();
             let given = load();
             over.store(true, Ordering::Relaxed);
-            let changes = changing.join().expect("the changing thread panicked")?;
+            let mut changes = 0;
+            for thread in changing {
+                changes += thread.join().expect("a changing thread panicked")?;
+            }
             Ok((given?, changes))
         })
     }
 
-    fn run(&self, over: &AtomicBool) -> Result<u64> {
+    /// One connection's share, every so many numbers from `nth` on.
+    fn run(&self, nth: u64, over: &AtomicBool) -> Result<u64> {
         let mut connection = Connection::open(self.http_port)?;
         let (began, step) = (Instant::now(), Duration::from_secs(1) / self.each);
-        let (mut number, mut changes) = (0, 0);
-        while !over.load(Ordering::Relaxed) {
-            let due = step * u32::try_from(number).context("a short run")?;
-            if let Some(early) = due.checked_sub(began.elapsed()) {
+        let due = |number: u64| -> Result<Duration> {
+            Ok(step * u32::try_from(number).context("a short run")?)
+        };
+        let mut standing = VecDeque::new();
+        let (mut number, mut changes, mut late) = (nth, 0, Duration::ZERO);
+        loop {
+            if let Some(early) = due(number)?.checked_sub(began.elapsed()) {
                 std::thread::sleep(early);
             }
-            connection.put("/v1/catalog/register", (self.register)(number).as_bytes())?;
-            changes += 1;
-            if let Some(oldest) = number.checked_sub(STANDING) {
-                self.remove(&mut connection, oldest)?;
-                changes += 1;
+            if over.load(Ordering::Relaxed) {
+                break;
             }
-            number += 1;
+            late = began.elapsed() - due(number)?;
+            connection.put("/v1/catalog/register", (self.register)(number).as_bytes())?;
+            standing.push_back(number);
+            changes += 1;
+            if standing.len() as u64 > STANDING {
+                changes += self.remove_oldest(&mut connection, &mut standing)?;
+            }
+            number += u64::from(CONNECTIONS);
         }
-        let late = began.elapsed().saturating_sub(step * u32::try_from(number)?);
-        ensure!(late < Duration::from_millis(500), "the changes fell {late:?} behind");
-        for oldest in number.saturating_sub(STANDING)..number {
-            self.remove(&mut connection, oldest)?;
+        ensure!(late < LATE, "the changes fell {late:?} behind");
+        while !standing.is_empty() {
+            changes += self.remove_oldest(&mut connection, &mut standing)?;
         }
         Ok(changes)
     }
 
-    fn remove(&self, connection: &mut Connection, number: u64) -> Result<()> {
-        connection.put("/v1/catalog/deregister", (self.deregister)(number).as_bytes())
+    fn remove_oldest(
+        &self,
+        connection: &mut Connection,
+        standing: &mut VecDeque<u64>,
+    ) -> Result<u64> {
+        let Some(oldest) = standing.pop_front() else { return Ok(0) };
+        connection.put("/v1/catalog/deregister", (self.deregister)(oldest).as_bytes())?;
+        Ok(1)
     }
 }

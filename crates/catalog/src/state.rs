@@ -297,6 +297,7 @@ pub(crate) fn watched_checks(tenant: Tenant, session: &Session) -> Vec<CheckKey>
 /// The writes: each notes what was there.
 impl Tx<'_> {
     pub fn write_node(&mut self, key: &NodeKey, row: Option<Row<Node>>) {
+        self.touched.touch_whole_node(key.clone());
         self.before.push(Before::Node(key.clone(), self.state.nodes.get(key).cloned()));
         self.state.put_node(key, row.map(Arc::new));
     }
@@ -310,7 +311,9 @@ impl Tx<'_> {
     }
 
     pub fn write_instance(&mut self, key: &InstanceKey, row: Option<Row<Instance>>) {
-        self.before.push(Before::Instance(key.clone(), self.state.instances.get(key).cloned()));
+        let old = self.state.instances.get(key).cloned();
+        self.touched.touch_instance(key, || old.clone());
+        self.before.push(Before::Instance(key.clone(), old));
         self.state.put_instance(key, row.map(Arc::new));
     }
 
@@ -323,8 +326,28 @@ impl Tx<'_> {
     }
 
     pub fn write_check(&mut self, key: &CheckKey, row: Option<Row<Check>>) {
-        self.before.push(Before::Check(key.clone(), self.state.checks.get(key).cloned()));
+        let old = self.state.checks.get(key).cloned();
+        self.touch_health(key, old.as_deref(), row.as_ref());
+        self.before.push(Before::Check(key.clone(), old));
         self.state.put_check(key, row.map(Arc::new));
+    }
+
+    /// Notes whose health a check's new row may change; a new output changes nobody's.
+    fn touch_health(&mut self, key: &CheckKey, old: Option<&Row<Check>>, new: Option<&Row<Check>>) {
+        let decides = |row: &Row<Check>| (row.status.clone(), row.instance.fold());
+        if old.map(decides) == new.map(decides) {
+            return;
+        }
+        let node = key.node_key();
+        for row in old.into_iter().chain(new) {
+            if row.instance.is_empty() {
+                self.touched.touch_whole_node(node.clone());
+            } else {
+                let instance = node.instance(&row.instance);
+                let before = || self.state.instances.get(&instance).cloned();
+                self.touched.touch_instance(&instance, before);
+            }
+        }
     }
 
     pub fn write_kv(&mut self, key: &KvRowKey, row: Option<Row<KvEntry>>) {

@@ -1,8 +1,9 @@
 //! What a reader can wait for, and what a batch of entries touched.
 
-use crate::{KvRowKey, NodeKey, ServiceKey};
-use model::Tenant;
-use std::collections::BTreeSet;
+use crate::{InstanceKey, KvRowKey, NodeKey, ServiceKey};
+use model::{Instance, Row, Tenant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One thing to wait for. A reader waits for all the keys that its answer was made of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,16 +29,20 @@ pub enum Watch {
 /// What a batch changed: the keys to wake, or everything after a snapshot was loaded.
 ///
 /// Holds exact keys only, never a [`Watch::KvPrefix`]: whoever wakes finds the prefixes of a key.
+/// Beside the keys it names the rows, for who keeps something of each: on a node of 5,000 instances
+/// one change should cost one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
     everything: bool,
     keys: BTreeSet<Watch>,
+    instances: BTreeMap<InstanceKey, Option<Arc<Row<Instance>>>>,
+    whole_nodes: BTreeSet<NodeKey>,
 }
 
 impl Touched {
     /// All keys there are: the state was replaced.
     pub fn everything() -> Touched {
-        Touched { everything: true, keys: BTreeSet::new() }
+        Touched { everything: true, ..Touched::default() }
     }
 
     /// Whether the whole state was replaced.
@@ -71,6 +76,33 @@ impl Touched {
         })
     }
 
+    /// The instances whose row or own health may have changed, each as it was before; in order.
+    pub fn instances(&self) -> impl Iterator<Item = (&InstanceKey, Option<&Arc<Row<Instance>>>)> {
+        self.instances.iter().map(|(key, before)| (key, before.as_ref()))
+    }
+
+    /// Those of one node.
+    pub fn instances_on(
+        &self,
+        node: &NodeKey,
+    ) -> impl Iterator<Item = (&InstanceKey, Option<&Arc<Row<Instance>>>)> {
+        self.instances
+            .range(InstanceKey::of_node(node)..)
+            .take_while(|(key, _)| key.tenant == node.tenant && key.node == node.node)
+            .map(|(key, before)| (key, before.as_ref()))
+    }
+
+    /// The nodes whose row or own health may have changed, and with it all that stands on them; in
+    /// order.
+    pub fn whole_nodes(&self) -> impl Iterator<Item = &NodeKey> {
+        self.whole_nodes.iter()
+    }
+
+    /// Whether a node is one of those.
+    pub fn is_whole(&self, node: &NodeKey) -> bool {
+        self.whole_nodes.contains(node)
+    }
+
     /// Whether a reader that waits for `watch` must look again.
     pub fn concerns(&self, watch: &Watch) -> bool {
         if self.everything || self.keys.contains(watch) {
@@ -87,9 +119,28 @@ impl Touched {
         self.keys.insert(watch);
     }
 
+    /// Notes an instance as it was; what was noted first stays.
+    pub(crate) fn touch_instance(
+        &mut self,
+        key: &InstanceKey,
+        before: impl FnOnce() -> Option<Arc<Row<Instance>>>,
+    ) {
+        if !self.instances.contains_key(key) {
+            self.instances.insert(key.clone(), before());
+        }
+    }
+
+    pub(crate) fn touch_whole_node(&mut self, key: NodeKey) {
+        self.whole_nodes.insert(key);
+    }
+
     pub(crate) fn absorb(&mut self, other: Touched) {
         self.everything |= other.everything;
         self.keys.extend(other.keys);
+        self.whole_nodes.extend(other.whole_nodes);
+        for (key, before) in other.instances {
+            self.instances.entry(key).or_insert(before);
+        }
     }
 }
 
@@ -99,6 +150,34 @@ mod tests {
 
     fn kv(tenant: u32, key: &str) -> KvRowKey {
         KvRowKey::new(Tenant(tenant), key.as_bytes())
+    }
+
+    #[test]
+    fn rows_are_named_one_by_one_and_as_they_were_first() {
+        let node =
+            |tenant, name: &str| NodeKey { tenant: Tenant(tenant), node: model::Folded::new(name) };
+        let [n1, n2] = ["n1", "n2"].map(|name| node(0, name));
+        let id = |id: &str| model::InstanceId::from(id);
+        let owner = model::Owner::nobody();
+        let [created, modified] = [model::Index(1); 2];
+        let row = Arc::new(Row { claim: Instance::default(), owner, created, modified });
+        let mut touched = Touched::default();
+        touched.touch_instance(&n1.instance(&id("b")), || Some(Arc::clone(&row)));
+        touched.touch_instance(&n1.instance(&id("a")), || None);
+        touched.touch_instance(&n2.instance(&id("c")), || None);
+        let mut later = Touched::default();
+        later.touch_instance(&n1.instance(&id("b")), || None);
+        later.touch_instance(&node(1, "n1").instance(&id("d")), || None);
+        later.touch_whole_node(n2.clone());
+        touched.absorb(later);
+        let on_n1: Vec<(&str, bool)> = touched
+            .instances_on(&n1)
+            .map(|(key, before)| (key.id.as_str(), before.is_some()))
+            .collect();
+        assert_eq!(on_n1, [("a", false), ("b", true)]);
+        assert_eq!(touched.instances().count(), 4);
+        assert!(touched.is_whole(&n2) && !touched.is_whole(&n1));
+        assert!(touched.whole_nodes().eq([&n2]));
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Shows a view to everybody.
-    fn publish(&self, view: View, touched: &Touched) {
+    /// Shows a view to whoever looks from now on; who waits is not told yet.
+    fn show(&self, view: View, touched: &Touched) {
         let view = Arc::new(view);
         self.marks.publish(touched, || self.view.store(Arc::clone(&view)));
         if touched.is_empty() {
@@ -34,7 +34,6 @@ impl Published {
         for projection in &self.projections {
             projection.publish(&view, touched);
         }
-        self.waiters.wake(touched);
     }
 }
 
@@ -55,8 +54,9 @@ impl Fsm for Machine {
         self.meters.batch.observe(entries.len() as f64);
         let began = Instant::now();
         let applied = apply(&self.published.view.load(), entries);
-        self.published.publish(applied.view, &applied.touched);
+        self.published.show(applied.view, &applied.touched);
         self.meters.publish.observe(began.elapsed().as_secs_f64());
+        self.published.waiters.wake(&applied.touched);
         Ok(applied.outcomes.iter().map(format::encode_outcome).collect())
     }
 
@@ -68,7 +68,8 @@ impl Fsm for Machine {
         let state = format::read_snapshot(source)
             .map_err(|error| FsmError(format!("snapshot: {error}")))?;
         let view = self.published.view.load().replaced_by(state);
-        self.published.publish(view, &Touched::everything());
+        self.published.show(view, &Touched::everything());
+        self.published.waiters.wake(&Touched::everything());
         Ok(())
     }
 }

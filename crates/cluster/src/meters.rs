@@ -23,7 +23,7 @@ pub struct Meters {
     pub(crate) commit: Histogram,
     /// Entries applied at once.
     pub(crate) batch: Histogram,
-    /// Seconds from the start of applying a batch until its view is shown.
+    /// Seconds from the start of applying a batch until its view and DNS answers are shown.
     pub(crate) publish: Histogram,
     /// Proposals that did not come to stand in the log.
     pub(crate) failed: Counter,
@@ -52,7 +52,7 @@ impl Meters {
         registry.register("commit_batch_entries", "Entries applied at once", self.batch.clone());
         registry.register_with_unit(
             "publish",
-            "Time from the start of applying a batch until its view is shown",
+            "Time from the start of applying a batch until its view and DNS answers are shown",
             Unit::Seconds,
             self.publish.clone(),
         );

@@ -1,5 +1,8 @@
 //! A random subset of a service's instances, without allocation and without touching the rest.
 //!
+//! How many rows are wanted, and in which chunk the nth stands, the service knows itself; only a tag
+//! is looked for in every chunk.
+//!
 //! Picking k of n is the first k steps of a Fisher-Yates shuffle. The array that it permutes is
 //! kept as the identity between two answers: each answer undoes its own swaps, so that an answer
 //! costs its records and not its service.
@@ -15,12 +18,16 @@ pub(crate) struct Scratch {
     order: Vec<u32>,
     /// Where each step swapped to, to be undone.
     swaps: Vec<u32>,
-    /// Selected rows up to and with each chunk.
+    /// What is selected where no tag is asked for.
+    untagged: Option<Want>,
+    /// Selected rows up to and with each chunk, where one is.
     sums: Vec<u32>,
     /// Selected rows in each chunk.
     masks: Vec<u64>,
     total: u32,
-    pub seen: Seen,
+    /// How many rows in this selection gave nothing new.
+    repeats: u32,
+    seen: Seen,
     /// SRV records written so far.
     pub accepted: Vec<Accepted>,
 }
@@ -39,6 +46,9 @@ pub(crate) struct Accepted {
     /// What the glue takes of this record and of those before it.
     pub glue_size: usize,
 }
+
+/// So many repeats are taken as they come: whoever has more instances is more often first.
+const REPEATS: u32 = 64;
 
 /// Where a row stands in its service.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +76,11 @@ pub(crate) enum Want {
     Nothing,
 }
 
+impl Want {
+    /// All, in order.
+    pub const ALL: [Want; 6] = [Want::V4, Want::V6, Want::Ip, Want::Srv, Want::Host, Want::Nothing];
+}
+
 /// How many rows a selection has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Selected {
@@ -84,9 +99,11 @@ impl Scratch {
             random: seed | 1,
             order: (0..8192).collect(),
             swaps: Vec::with_capacity(8192),
+            untagged: None,
             sums: Vec::with_capacity(1024),
             masks: Vec::with_capacity(1024),
             total: 0,
+            repeats: 0,
             seen: Seen::new(),
             accepted: Vec::with_capacity(1024),
         }
@@ -104,12 +121,29 @@ impl Scratch {
     /// Selects the rows that have `tag` and are wanted; [`Scratch::pick`] gives them.
     pub fn select(&mut self, service: &ServiceRow, tag: Option<u64>, want: Want) -> Selected {
         self.undo();
+        self.seen.clear();
+        self.repeats = 0;
+        let selected = match tag {
+            None => Selected {
+                offered: service.offered(),
+                wanted: service.wanted(want),
+                hosts: service.wanted(Want::Host),
+            },
+            Some(tag) => self.select_tagged(service, tag, want),
+        };
+        self.untagged = tag.is_none().then_some(want);
+        self.total = selected.wanted;
+        let known = self.order.len() as u32;
+        self.order.extend(known..self.total.max(known));
+        selected
+    }
+
+    fn select_tagged(&mut self, service: &ServiceRow, tag: u64, want: Want) -> Selected {
         self.sums.clear();
         self.masks.clear();
-        self.seen.clear();
         let mut selected = Selected::default();
         for chunk in &service.chunks {
-            let offered = chunk.offered(tag);
+            let offered = chunk.offered(Some(tag));
             let wanted = offered & chunk.wanted(want);
             selected.offered += offered.count_ones();
             selected.hosts += (offered & chunk.host).count_ones();
@@ -117,14 +151,11 @@ impl Scratch {
             self.sums.push(selected.wanted);
             self.masks.push(wanted);
         }
-        self.total = selected.wanted;
-        let known = self.order.len() as u32;
-        self.order.extend(known..self.total.max(known));
         selected
     }
 
-    /// The next row of the selection, at random, each once.
-    pub fn pick(&mut self) -> Option<Place> {
+    /// The next row of the selection, at random, each once; `service` is the one selected from.
+    pub fn pick(&mut self, service: &ServiceRow) -> Option<Place> {
         let step = self.swaps.len() as u32;
         if step == self.total {
             return None;
@@ -133,10 +164,46 @@ impl Scratch {
         self.order.swap(step as usize, other as usize);
         self.swaps.push(other);
         let nth = self.order[step as usize];
-        let chunk = self.sums.partition_point(|sum| *sum <= nth);
-        let before = if chunk == 0 { 0 } else { self.sums[chunk - 1] };
-        let row = nth_bit(self.masks[chunk], nth - before);
+        let (chunk, row) = match self.untagged {
+            Some(want) => {
+                let (chunk, nth) = service.nth(want, nth);
+                (chunk, nth_bit(service.chunks[chunk].wanted(want), nth))
+            }
+            None => {
+                let chunk = self.sums.partition_point(|sum| *sum <= nth);
+                let before = if chunk == 0 { 0 } else { self.sums[chunk - 1] };
+                (chunk, nth_bit(self.masks[chunk], nth - before))
+            }
+        };
         Some(Place { chunk: chunk as u32, row })
+    }
+
+    /// Whether what a row gives, known by `key`, is not in the answer yet; from now on it is.
+    ///
+    /// Where many rows give the same (5,000 instances with their node's address), only the first of
+    /// each chunk that give it are picked from then on.
+    pub fn is_new(&mut self, service: &ServiceRow, key: u128) -> bool {
+        if self.seen.insert(key) {
+            return true;
+        }
+        self.repeats += 1;
+        if let (REPEATS, Some(want)) = (self.repeats, self.untagged) {
+            self.untagged = None;
+            self.select_different(service, want);
+        }
+        false
+    }
+
+    fn select_different(&mut self, service: &ServiceRow, want: Want) {
+        self.undo();
+        self.sums.clear();
+        self.masks.clear();
+        for chunk in &service.chunks {
+            let different = chunk.different(want);
+            self.total += different.count_ones();
+            self.sums.push(self.total);
+            self.masks.push(different);
+        }
     }
 
     fn undo(&mut self) {

@@ -67,7 +67,7 @@ impl<'a> Answer<'a, '_, '_> {
         let mut count = 0;
         self.scratch.select(servers, None, Want::Ip);
         while count < NAME_SERVERS {
-            let Some(place) = self.scratch.pick() else { break };
+            let Some(place) = self.scratch.pick(servers) else { break };
             let node = &*place.find(servers).1.node;
             let is_named = named.iter().flatten().any(|(other, _)| std::ptr::eq(*other, node));
             if is_named || !node.is_safe {

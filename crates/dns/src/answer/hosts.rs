@@ -141,7 +141,7 @@ impl Answer<'_, '_, '_> {
         let selected = self.scratch.select(service, tag, Want::Ip);
         if selected.wanted == 0 {
             self.scratch.select(service, tag, Want::Host);
-            let Some(place) = self.scratch.pick() else { return };
+            let Some(place) = self.scratch.pick(service) else { return };
             let (chunk, row) = place.find(service);
             if let Some(next) = chunk.host_name(row) {
                 self.put_next(owner, next, service.ttl, trail, extras);
@@ -149,9 +149,9 @@ impl Answer<'_, '_, '_> {
             return;
         }
         let mut most = self.most_addresses();
-        while let Some(place) = self.scratch.pick() {
+        while let Some(place) = self.scratch.pick(service) {
             let Some(ip) = place.find(service).1.any() else { continue };
-            if !self.scratch.seen.insert(super::service::key(ip)) {
+            if !self.scratch.is_new(service, super::service::key(ip)) {
                 continue;
             }
             if most == 0 || !self.has_place(extras) {

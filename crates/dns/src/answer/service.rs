@@ -52,7 +52,7 @@ impl<'a> Answer<'a, '_, '_> {
             // An IP address wins over a host name; there is one CNAME, at random.
             Want::V4 | Want::V6 | Want::Ip | Want::Host if selected.hosts > 0 => {
                 self.scratch.select(service, tag, Want::Host);
-                let Some(place) = self.scratch.pick() else {
+                let Some(place) = self.scratch.pick(service) else {
                     return Ok(self.no_data(Absence::NoHostName));
                 };
                 if selected.hosts > 1 {
@@ -79,14 +79,16 @@ impl<'a> Answer<'a, '_, '_> {
         let most = self.most_addresses();
         let mut marks: [Option<Mark>; 8] = [None; 8];
         let mut written = 0;
-        while let Some(place) = self.scratch.pick() {
+        while let Some(place) = self.scratch.pick(service) {
             let row = place.find(service).1;
             let ip = match want {
                 Want::V4 => row.v4.map(IpAddr::V4),
                 Want::V6 => row.v6.map(IpAddr::V6),
                 _ => row.any(),
             };
-            let Some(ip) = ip.filter(|ip| self.scratch.seen.insert(key(*ip))) else { continue };
+            let Some(ip) = ip.filter(|ip| self.scratch.is_new(service, key(*ip))) else {
+                continue;
+            };
             if written == most {
                 self.shorten(Cut::Addresses);
                 break;
@@ -130,9 +132,9 @@ impl<'a> Answer<'a, '_, '_> {
         let mut plain = self.writer.plain_length();
         let whole = self.question.name.wire_length();
         let head = FIXED + if self.context.zone.compresses { 2 } else { whole };
-        while let Some(place) = self.scratch.pick() {
+        while let Some(place) = self.scratch.pick(service) {
             let (chunk, row) = place.find(service);
-            if !self.scratch.seen.insert(u128::from(row.identity)) {
+            if !self.scratch.is_new(service, u128::from(row.identity)) {
                 continue;
             }
             let data = chunk.srv_data(row);

@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub target: Target,
     /// Equal for instances that make one SRV record: same node, address and port.
     pub identity: u64,
+    /// Hash of the instance's id: rows of a node stand in its order.
+    pub id: u64,
     srv: (u16, u16),
 }
 
@@ -83,6 +85,7 @@ impl Draft {
             any,
             target,
             identity: 0,
+            id: 0,
             srv: (0, 0),
         };
         Draft { row, srv, tags: Vec::new(), is_shown: true }
@@ -113,7 +116,12 @@ pub(crate) struct Chunk {
     pub host: u64,
     /// Rows that make an SRV record.
     pub srv: u64,
+    /// Where rows make the same records: for each of [`REPEATABLE`] the first row of each record.
+    different: Option<Box<[u64; REPEATABLE.len()]>>,
 }
+
+/// What several rows may have in common.
+const REPEATABLE: [Want; 4] = [Want::V4, Want::V6, Want::Ip, Want::Srv];
 
 impl Chunk {
     /// Makes a chunk of at most [`ROWS`] drafts.
@@ -129,6 +137,7 @@ impl Chunk {
             ip: 0,
             host: 0,
             srv: 0,
+            different: None,
         };
         let mut bytes = Vec::with_capacity(drafts.iter().map(|draft| draft.srv.len()).sum());
         let mut tags: Vec<(u64, u64)> = Vec::new();
@@ -153,6 +162,9 @@ impl Chunk {
             same
         });
         (chunk.rows, chunk.bytes, chunk.tags) = (rows.into(), bytes.into(), tags.into());
+        let different = REPEATABLE.map(|want| chunk.first_of_each(want));
+        let wanted = REPEATABLE.map(|want| chunk.wanted(want));
+        chunk.different = (different != wanted).then(|| Box::new(different));
         chunk
     }
 
@@ -163,6 +175,35 @@ impl Chunk {
         set(&mut self.ip, row.any.is_some());
         set(&mut self.host, row.target == Target::Host);
         set(&mut self.srv, row.target != Target::Nothing);
+    }
+
+    /// The wanted rows without those that only repeat what an earlier one gives.
+    fn first_of_each(&self, want: Want) -> u64 {
+        let wanted = self.wanted(want);
+        let same = |one: &Row, other: &Row| match want {
+            Want::V4 => one.v4 == other.v4,
+            Want::V6 => one.v6 == other.v6,
+            Want::Ip => one.any() == other.any(),
+            _ => one.identity == other.identity,
+        };
+        let mut first = wanted;
+        for (at, row) in self.rows.iter().enumerate().filter(|(at, _)| wanted >> at & 1 == 1) {
+            let before = self.rows[..at].iter().enumerate();
+            let mut before = before.filter(|(at, _)| first >> at & 1 == 1);
+            if before.any(|(_, other)| same(row, other)) {
+                first &= !(1 << at);
+            }
+        }
+        first
+    }
+
+    /// The rows that make the wanted records, one for each different one in this chunk.
+    pub fn different(&self, want: Want) -> u64 {
+        let at = REPEATABLE.iter().position(|kind| *kind == want);
+        match (&self.different, at) {
+            (Some(different), Some(at)) => different[at],
+            _ => self.wanted(want),
+        }
     }
 
     /// Its rows, by node.

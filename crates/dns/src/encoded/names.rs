@@ -1,4 +1,4 @@
-//! What a reverse look-up finds: the names of an address, counted by the nodes that give them.
+//! What a reverse look-up finds: the names of an address, counted by the rows that give them.
 //!
 //! Health does not matter here, as in Consul: who asks what an address is called wants to know it
 //! most when something is wrong with it. Kept in a tree and not in a hash map: imbl's hash map takes
@@ -44,7 +44,7 @@ impl Reverse {
         names.iter().map(|(name, _)| name)
     }
 
-    /// One more node gives `address` the name `of`.
+    /// One more row gives `address` the name `of`.
     pub fn add(&mut self, address: IpAddr, of: &Pointer) {
         match self.0.get_mut(&key(address)) {
             Some(names) => names.count(of, 1),
@@ -64,7 +64,7 @@ impl Reverse {
     }
 }
 
-/// The names of an address and how many nodes give it each. Nearly always there is one: a list for
+/// The names of an address and how many rows give it each. Nearly always there is one: a list for
 /// each address would cost more than all else that is kept of an instance.
 #[derive(Debug, Clone)]
 enum Names {
@@ -82,7 +82,7 @@ impl Names {
         }
     }
 
-    /// Counts nodes that give the name, or give it no more.
+    /// Counts rows that give the name, or give it no more.
     fn count(&mut self, of: &Pointer, by: i32) {
         let mut names = match std::mem::replace(self, Names::Many(Vec::new())) {
             Names::One(one) => vec![one],
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stays_as_long_as_a_node_gives_it() {
+    fn a_name_stays_as_long_as_a_row_gives_it() {
         let node = Pointer::Node(Folded::new("n1"));
         let [a, b] = ["a", "b"].map(|name| Pointer::Service(Folded::new(name)));
         let [here, there]: [IpAddr; 2] =

@@ -7,11 +7,13 @@ use super::service::ServiceDraft;
 use super::{Addresses, NodeFacts, ServiceRow};
 use crate::config::Config;
 use catalog::why::{self, Terms};
-use catalog::{Authorizer, Health, Held, NodeKey, Offer, ServiceKey, Token, Touched, View};
+use catalog::{
+    Authorizer, Health, Held, InstanceKey, NodeKey, Offer, ServiceKey, Token, Touched, View,
+};
 use foldhash::quality::RandomState;
 use imbl::shared_ptr::DefaultSharedPtr;
 use model::{Folded, Instance, Node, NodeName, Row, Tenant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,12 +38,7 @@ pub(crate) struct Picture {
 struct NodeEntry {
     facts: Arc<NodeFacts>,
     source: Arc<Row<Node>>,
-    offered: Offered,
 }
-
-/// The services of a node's instances, in order, each with the addresses that its instances give
-/// themselves: where a reverse look-up finds it, whatever its health.
-type Offered = Box<[(Folded, Option<IpAddr>)]>;
 
 /// Makes rows of what a view shows.
 #[derive(Debug)]
@@ -70,8 +67,14 @@ impl<'v> Source<'v> {
     }
 }
 
-/// A node's instances by service, each with what is known of the node.
-type ByService<'v> = BTreeMap<Folded, Vec<(&'v Arc<Row<Instance>>, Arc<NodeFacts>)>>;
+/// An instance where it stands, as far as there is one.
+type Placed<'p> = (Option<&'p Arc<Row<Node>>>, Option<&'p Arc<Row<Instance>>>);
+
+/// The services that change, and what they become.
+type Drafts = BTreeMap<Folded, ServiceDraft>;
+
+/// An instance before and after.
+type Change<'c> = (Option<&'c Arc<Row<Instance>>>, Option<&'c Arc<Row<Instance>>>);
 
 const TENANT: Tenant = Tenant::DEFAULT;
 
@@ -123,6 +126,7 @@ impl Encoder {
         for row in nodes {
             self.put_node(&mut picture, &source, &NodeKey::new(TENANT, &row.name), row);
         }
+        picture.name_again(&source);
         for key in keys {
             // What is named and not held stays to be asked for.
             let _ = self.put_service(&mut picture, &source, &key);
@@ -178,23 +182,20 @@ impl Encoder {
             picture.services.remove(key.service.as_str().as_bytes());
             let _ = self.put_service(picture, source, key);
         }
+        picture.name_again(source);
     }
 
-    /// On a server: the rows of touched nodes in touched services.
+    /// On a server: the rows of touched instances, and all of touched nodes.
     fn follow(&self, picture: &mut Picture, source: &Source<'_>, touched: &Touched) {
-        let services: BTreeSet<&Folded> =
-            touched.services().filter(|key| key.tenant == TENANT).map(|key| &key.service).collect();
-        let mut drafts: BTreeMap<Folded, ServiceDraft> = BTreeMap::new();
-        for key in touched.nodes().filter(|key| key.tenant == TENANT) {
-            let rows = self.follow_node(picture, source, key);
-            for (service, new) in rows.into_iter().filter(|(name, _)| services.contains(name)) {
-                let encoded =
-                    new.iter().filter_map(|(row, facts)| self.instance(source, facts, row));
-                let encoded = encoded.collect();
-                let draft = drafts.entry(service).or_insert_with_key(|service| {
-                    ServiceDraft::of(picture.service(service.as_str().as_bytes()))
-                });
-                draft.replace(&key.node, encoded);
+        let mut drafts = Drafts::new();
+        for key in touched.whole_nodes().filter(|key| key.tenant == TENANT) {
+            self.follow_node(picture, source, touched, key, &mut drafts);
+        }
+        for (key, before) in touched.instances().filter(|(key, _)| key.tenant == TENANT) {
+            let node = key.node_key();
+            if !touched.is_whole(&node) {
+                let now = source.view.instance(key).ok().flatten();
+                self.follow_instance(picture, source, &node, (before, now), &mut drafts);
             }
         }
         for (service, draft) in drafts {
@@ -202,32 +203,67 @@ impl Encoder {
         }
     }
 
-    /// Brings a node up to date; gives its instances, old services of it included, by service.
-    fn follow_node<'v>(
+    /// Brings one instance up to date on a node that is as it was.
+    fn follow_instance(
         &self,
         picture: &mut Picture,
-        source: &Source<'v>,
-        key: &NodeKey,
-    ) -> ByService<'v> {
-        let before = picture.nodes.get(key.node.as_str().as_bytes()).cloned();
-        let old = before.iter().flat_map(|entry| entry.offered.iter());
-        let mut rows: ByService<'v> =
-            old.map(|(service, _)| (service.clone(), Vec::new())).collect();
-        let row = source.view.node(key).ok().and_then(|node| node.value);
-        let Some(row) = row.filter(|row| source.authorizer.node_read(row.name.as_str())) else {
-            picture.drop_node(&key.node);
-            return rows;
-        };
-        let facts = match &before {
-            Some(entry) if Arc::ptr_eq(&entry.source, row) => Arc::clone(&entry.facts),
-            _ => Arc::new(self.facts(key, row)),
-        };
-        for instance in source.view.instances_on(key).unwrap_or_default() {
-            let service = instance.service.fold();
-            rows.entry(service).or_default().push((instance, Arc::clone(&facts)));
+        source: &Source<'_>,
+        node: &NodeKey,
+        (before, now): Change<'_>,
+        drafts: &mut Drafts,
+    ) {
+        // A node that is not shown shows nothing.
+        let Some(entry) = picture.nodes.get(node.node.as_str().as_bytes()).cloned() else { return };
+        picture.rename(source, (Some(&entry.source), before), (Some(&entry.source), now));
+        let left = before.filter(|old| now.is_none_or(|new| new.service != old.service));
+        if let Some(old) = left {
+            let draft = draft_of(drafts, picture, old.service.fold());
+            draft.replace_row(&node.node, self.id(old), None);
         }
-        picture.put_node(Arc::clone(row), facts, offered(source, key));
-        rows
+        if let Some(new) = now {
+            let draft = draft_of(drafts, picture, new.service.fold());
+            let row = self.instance(source, &entry.facts, new);
+            draft.replace_row(&node.node, self.id(new), row);
+        }
+    }
+
+    /// Brings a node and all that stands on it up to date.
+    fn follow_node(
+        &self,
+        picture: &mut Picture,
+        source: &Source<'_>,
+        touched: &Touched,
+        key: &NodeKey,
+        drafts: &mut Drafts,
+    ) {
+        let before = picture.nodes.get(key.node.as_str().as_bytes()).cloned();
+        let row = source.view.node(key).ok().and_then(|node| node.value);
+        let row = row.filter(|row| source.authorizer.node_read(row.name.as_str()));
+        let facts = match (&before, row) {
+            (Some(entry), Some(row)) if Arc::ptr_eq(&entry.source, row) => Arc::clone(&entry.facts),
+            (_, Some(row)) => Arc::new(self.facts(key, row)),
+            (Some(entry), None) => Arc::clone(&entry.facts),
+            (None, None) => return,
+        };
+        match row {
+            Some(row) => picture.put_node(Arc::clone(row), Arc::clone(&facts)),
+            None => picture.drop_node(&key.node),
+        }
+        let old_row = before.as_ref().map(|entry| &entry.source);
+        let mut rows: BTreeMap<Folded, Vec<Draft>> = BTreeMap::new();
+        for (old, new) in changes_on(source, touched, key) {
+            picture.rename(source, (old_row, old), (row, new));
+            if let Some(old) = old {
+                rows.entry(old.service.fold()).or_default();
+            }
+            if let Some(new) = new {
+                let drafts = rows.entry(new.service.fold()).or_default();
+                drafts.extend(row.and_then(|_| self.instance(source, &facts, new)));
+            }
+        }
+        for (service, rows) in rows {
+            draft_of(drafts, picture, service).replace_node(&key.node, rows);
+        }
     }
 
     fn put_node(
@@ -237,11 +273,19 @@ impl Encoder {
         key: &NodeKey,
         row: &Arc<Row<Node>>,
     ) {
-        if !source.authorizer.node_read(row.name.as_str()) {
-            return;
+        if source.authorizer.node_read(row.name.as_str()) {
+            picture.put_node(Arc::clone(row), Arc::new(self.facts(key, row)));
         }
-        let facts = Arc::new(self.facts(key, row));
-        picture.put_node(Arc::clone(row), facts, offered(source, key));
+    }
+
+    fn told_apart(&self, instance: &Instance, mut draft: Draft) -> Draft {
+        draft.row.id = self.id(instance);
+        draft
+    }
+
+    /// What a row is told by from the others of its node and service.
+    fn id(&self, instance: &Instance) -> u64 {
+        self.hasher.hash_one(instance.id.fold().as_str())
     }
 
     fn put_service(
@@ -295,7 +339,8 @@ impl Encoder {
             Ok(health) => health,
             Err(cause) => {
                 let reason = why::sentence(instance, &cause);
-                return Some(Draft { tags, ..Draft::withheld(node, &reason) });
+                let draft = Draft { tags, ..Draft::withheld(node, &reason) };
+                return Some(self.told_apart(instance, draft));
             }
         };
         let (own, is_given) = self.own_addresses(instance);
@@ -312,7 +357,7 @@ impl Encoder {
         let identity = self.hasher.hash_one((&node.key, &srv[4..]));
         let mut draft = Draft::new(node, &addresses, target, srv);
         draft.row.identity = identity;
-        Some(Draft { tags, ..draft })
+        Some(self.told_apart(instance, Draft { tags, ..draft }))
     }
 
     /// The addresses that an instance gives itself, and whether it gives one at all; without, its
@@ -372,21 +417,42 @@ fn target(node: &NodeFacts, addresses: &Addresses, is_own: bool) -> Target {
     }
 }
 
-/// What is told of a node's instances by name. A service whose address is its node's own is left
-/// out of reverse look-ups: there the node's name wins.
-fn offered(source: &Source<'_>, key: &NodeKey) -> Offered {
-    let node = source.view.node(key).ok().and_then(|node| node.value);
-    let node = node.and_then(|row| plain_address(row));
-    let instances = source.view.instances_on(key).unwrap_or_default();
-    let offered: BTreeSet<(Folded, Option<IpAddr>)> = instances
-        .iter()
-        .map(|instance| {
-            let own: Option<IpAddr> = instance.address.as_str().parse().ok();
-            let is_shown = own != node && source.authorizer.service_read(instance.service.as_str());
-            (instance.service.fold(), own.filter(|_| is_shown))
-        })
-        .collect();
-    offered.into_iter().collect()
+/// What becomes of the instances of a node, of those that are as they were too.
+fn changes_on<'c>(
+    source: &Source<'c>,
+    touched: &'c Touched,
+    node: &NodeKey,
+) -> impl Iterator<Item = Change<'c>> {
+    let before: BTreeMap<&InstanceKey, Option<&Arc<Row<Instance>>>> =
+        touched.instances_on(node).collect();
+    let gone = before.iter().filter(|(key, _)| matches!(source.view.instance(key), Ok(None)));
+    let gone: Vec<Change<'c>> = gone.map(|(_, old)| (*old, None)).collect();
+    let now = source.view.instances_on(node).unwrap_or_default();
+    let node = node.clone();
+    let kept = now.into_iter().map(move |row| {
+        let old = before.get(&node.instance(&row.id)).copied();
+        (old.unwrap_or(Some(row)), Some(row))
+    });
+    gone.into_iter().chain(kept)
+}
+
+fn draft_of<'d>(
+    drafts: &'d mut Drafts,
+    picture: &Picture,
+    service: Folded,
+) -> &'d mut ServiceDraft {
+    drafts.entry(service).or_insert_with_key(|service| {
+        ServiceDraft::of(picture.service(service.as_str().as_bytes()))
+    })
+}
+
+/// The address under which a reverse look-up finds an instance by its service's name, whatever its
+/// health. One whose address is its node's own is left out: there the node's name wins.
+fn named_at(source: &Source<'_>, node: &Node, instance: &Instance) -> Option<IpAddr> {
+    let own: IpAddr = instance.address.as_str().parse().ok()?;
+    let is_shown = Some(own) != plain_address(node)
+        && source.authorizer.service_read(instance.service.as_str());
+    is_shown.then_some(own)
 }
 
 /// Tags are compared without regard to case, by hash: the hasher's seed is this process's own.
@@ -439,43 +505,52 @@ impl Picture {
         self.reverse.names(address)
     }
 
-    /// Puts a node in the place of what was there; only names that change are counted.
-    fn put_node(&mut self, source: Arc<Row<Node>>, facts: Arc<NodeFacts>, offered: Offered) {
-        let node = facts.key.clone();
-        let entry = Arc::new(NodeEntry { source, offered, facts });
-        let before = self.nodes.insert(lower(&node), Arc::clone(&entry));
-        self.rename(&node, before.as_deref(), Some(&entry));
+    /// Puts a node in the place of what was there; what its instances are called is another matter.
+    fn put_node(&mut self, source: Arc<Row<Node>>, facts: Arc<NodeFacts>) {
+        let (node, new) = (facts.key.clone(), plain_address(&source));
+        let before = self.nodes.insert(lower(&node), Arc::new(NodeEntry { facts, source }));
+        self.rename_node(&node, before.as_deref(), new);
     }
 
     fn drop_node(&mut self, node: &Folded) {
         let before = self.nodes.remove(node.as_str().as_bytes());
-        self.rename(node, before.as_deref(), None);
+        self.rename_node(node, before.as_deref(), None);
     }
 
-    /// Brings reverse look-ups from what a node was to what it is.
-    fn rename(&mut self, node: &Folded, before: Option<&NodeEntry>, now: Option<&NodeEntry>) {
-        let address = |entry: Option<&NodeEntry>| plain_address(&entry?.source);
-        let (old, new) = (address(before), address(now));
+    fn rename_node(&mut self, node: &Folded, before: Option<&NodeEntry>, new: Option<IpAddr>) {
+        let old = before.and_then(|entry| plain_address(&entry.source));
+        // Nearly always: a change of health renames nothing.
         if old != new {
             let name = Pointer::Node(node.clone());
             old.into_iter().for_each(|ip| self.reverse.remove(ip, &name));
             new.into_iter().for_each(|ip| self.reverse.add(ip, &name));
         }
-        fn offered(entry: Option<&NodeEntry>) -> &[(Folded, Option<IpAddr>)] {
-            entry.map_or(&[], |entry| &entry.offered)
+    }
+
+    /// Brings reverse look-ups from what an instance was on its node to what it is.
+    fn rename(&mut self, source: &Source<'_>, before: Placed<'_>, now: Placed<'_>) {
+        let name = |(node, instance): Placed<'_>| {
+            let (node, instance) = (node?, instance?);
+            let ip = named_at(source, node, instance)?;
+            Some((ip, Pointer::Service(instance.service.fold())))
+        };
+        let (old, new) = (name(before), name(now));
+        if old != new {
+            old.into_iter().for_each(|(ip, name)| self.reverse.remove(ip, &name));
+            new.into_iter().for_each(|(ip, name)| self.reverse.add(ip, &name));
         }
-        let (old, new) = (offered(before), offered(now));
-        // Nearly always: a change of health renames nothing.
-        if old == new {
-            return;
-        }
-        for (service, ip) in old.iter().filter(|offer| new.binary_search(offer).is_err()) {
-            let Some(ip) = ip else { continue };
-            self.reverse.remove(*ip, &Pointer::Service(service.clone()));
-        }
-        for (service, ip) in new.iter().filter(|offer| old.binary_search(offer).is_err()) {
-            let Some(ip) = ip else { continue };
-            self.reverse.add(*ip, &Pointer::Service(service.clone()));
+    }
+
+    /// Names all that is here from the beginning.
+    fn name_again(&mut self, source: &Source<'_>) {
+        self.reverse = Reverse::new();
+        let entries: Vec<Arc<NodeEntry>> = self.nodes.values().cloned().collect();
+        for entry in entries {
+            self.rename_node(&entry.facts.key, None, plain_address(&entry.source));
+            let key = NodeKey { tenant: TENANT, node: entry.facts.key.clone() };
+            for instance in source.view.instances_on(&key).unwrap_or_default() {
+                self.rename(source, (None, None), (Some(&entry.source), Some(instance)));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A service: chunks of instances in the order of their nodes.
 
-use super::chunk::{Chunk, Draft, ROWS};
+use super::chunk::{Chunk, Draft, ROWS, Row};
+use crate::pick::Want;
 use model::Folded;
 use std::sync::Arc;
 
@@ -9,12 +10,77 @@ use std::sync::Arc;
 pub(crate) struct ServiceRow {
     pub ttl: u32,
     pub chunks: Box<[Arc<Chunk>]>,
+    /// Rows up to and with each chunk, so that an answer looks only at those chunks that it takes rows
+    /// from; nothing where there is one chunk, which says it all itself.
+    sums: Box<[Sums]>,
+}
+
+/// So many rows that make the wanted records, in the order of [`Want`]; all that are told where
+/// nothing is wanted.
+type Sums = [u32; Want::ALL.len()];
+
+/// The same of one chunk, as a mask.
+fn mask(chunk: &Chunk, want: Want) -> u64 {
+    match want {
+        Want::Nothing => chunk.shown,
+        _ => chunk.wanted(want),
+    }
+}
+
+impl ServiceRow {
+    fn new(ttl: u32, chunks: Vec<Arc<Chunk>>) -> ServiceRow {
+        let mut so_far = [0; Want::ALL.len()];
+        let sums = chunks.iter().filter(|_| chunks.len() > 1).map(|chunk| {
+            for want in Want::ALL {
+                so_far[want as usize] += mask(chunk, want).count_ones();
+            }
+            so_far
+        });
+        let sums = sums.collect();
+        ServiceRow { ttl, chunks: chunks.into(), sums }
+    }
+
+    /// How many rows make the wanted records.
+    pub fn wanted(&self, want: Want) -> u32 {
+        if want == Want::Nothing { 0 } else { self.count(want) }
+    }
+
+    /// How many rows are told.
+    pub fn offered(&self) -> u32 {
+        self.count(Want::Nothing)
+    }
+
+    fn count(&self, want: Want) -> u32 {
+        match (self.sums.last(), self.chunks.first()) {
+            (Some(sums), _) => sums[want as usize],
+            (None, Some(chunk)) => mask(chunk, want).count_ones(),
+            (None, None) => 0,
+        }
+    }
+
+    /// The chunk with the `nth` row that makes the wanted records, and its place among those of the
+    /// chunk.
+    ///
+    /// # Panics
+    /// Where there are not so many.
+    pub fn nth(&self, want: Want, nth: u32) -> (usize, u32) {
+        let chunk = self.sums.partition_point(|sums| sums[want as usize] <= nth);
+        let before = if chunk == 0 { 0 } else { self.sums[chunk - 1][want as usize] };
+        (chunk, nth - before)
+    }
 }
 
 /// Below so few rows a chunk is joined with a neighbour.
 const FEW: usize = 16;
 
-/// A service being changed, node by node.
+/// Where a row stands among the others: by node, then by the hash of its id.
+type Place<'p> = (&'p Folded, u64);
+
+fn place(row: &Row) -> Place<'_> {
+    (&row.node.key, row.id)
+}
+
+/// A service being changed, row by row.
 #[derive(Debug)]
 pub(crate) struct ServiceDraft {
     chunks: Vec<Arc<Chunk>>,
@@ -27,26 +93,39 @@ impl ServiceDraft {
         ServiceDraft { chunks }
     }
 
-    /// Begins with these rows, in the order of their nodes.
-    pub fn from_rows(drafts: Vec<Draft>) -> ServiceDraft {
+    /// Begins with these rows.
+    pub fn from_rows(mut drafts: Vec<Draft>) -> ServiceDraft {
+        drafts.sort_by(|one, other| place(&one.row).cmp(&place(&other.row)));
         ServiceDraft { chunks: cut(drafts) }
     }
 
     /// Puts these rows in the place of all rows of `node`.
-    pub fn replace(&mut self, node: &Folded, new: Vec<Draft>) {
-        let (mut low, mut high) = self.chunks_with(node);
+    pub fn replace_node(&mut self, node: &Folded, mut new: Vec<Draft>) {
+        new.sort_by_key(|draft| draft.row.id);
+        self.replace((node, 0), (node, u64::MAX), new);
+    }
+
+    /// Puts this row, or nothing, in the place of one row of `node`.
+    pub fn replace_row(&mut self, node: &Folded, id: u64, new: Option<Draft>) {
+        self.replace((node, id), (node, id), new.into_iter().collect());
+    }
+
+    /// Puts these rows, in order, in the place of all from the first to the last place.
+    fn replace(&mut self, first: Place<'_>, last: Place<'_>, new: Vec<Draft>) {
+        let (mut low, mut high) = self.chunks_between(first, last);
         if low == high {
             if new.is_empty() {
                 return;
             }
-            // The node is new here: it joins the chunk before its place, or the first one.
+            // It is new here: it joins the chunk before its place, or the first one.
             low = low.saturating_sub(1);
             high = (low + 1).min(self.chunks.len());
         }
         let old = self.chunks[low..high].iter().flat_map(|chunk| chunk.drafts());
-        let mut drafts: Vec<Draft> = old.filter(|draft| draft.row.node.key != *node).collect();
-        let place = drafts.partition_point(|draft| draft.row.node.key < *node);
-        drafts.splice(place..place, new);
+        let is_other = |draft: &Draft| !(first..=last).contains(&place(&draft.row));
+        let mut drafts: Vec<Draft> = old.filter(is_other).collect();
+        let at = drafts.partition_point(|draft| place(&draft.row) < first);
+        drafts.splice(at..at, new);
         if drafts.len() < FEW && high < self.chunks.len() {
             drafts.extend(self.chunks[high].drafts());
             high += 1;
@@ -57,13 +136,14 @@ impl ServiceDraft {
         self.chunks.splice(low..high, cut(drafts));
     }
 
-    /// The chunks that hold rows of `node`, or the empty range where they would be.
-    fn chunks_with(&self, node: &Folded) -> (usize, usize) {
-        let last = |chunk: &Arc<Chunk>| chunk.rows().last().map(|row| &row.node.key) < Some(node);
-        let first =
-            |chunk: &Arc<Chunk>| chunk.rows().first().map(|row| &row.node.key) <= Some(node);
-        let low = self.chunks.partition_point(last);
-        (low, self.chunks.partition_point(first).max(low))
+    /// The chunks that hold rows between two places, or the empty range where they would be.
+    fn chunks_between(&self, first: Place<'_>, last: Place<'_>) -> (usize, usize) {
+        let ends_before =
+            |chunk: &Arc<Chunk>| chunk.rows().last().is_some_and(|row| place(row) < first);
+        let begins_until =
+            |chunk: &Arc<Chunk>| chunk.rows().first().is_some_and(|row| place(row) <= last);
+        let low = self.chunks.partition_point(ends_before);
+        (low, self.chunks.partition_point(begins_until).max(low))
     }
 
     /// Whether no row is left.
@@ -72,7 +152,7 @@ impl ServiceDraft {
     }
 
     pub fn finish(self, ttl: u32) -> ServiceRow {
-        ServiceRow { ttl, chunks: self.chunks.into() }
+        ServiceRow::new(ttl, self.chunks)
     }
 }
 

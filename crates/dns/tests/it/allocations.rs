@@ -112,6 +112,56 @@ fn an_answer_allocates_and_frees_nothing() {
     }
 }
 
+#[test]
+fn nor_does_one_about_a_large_service_right_after_it_changed() {
+    let world = World::new(Config::default());
+    let lines = |range: std::ops::Range<u32>| {
+        let line = |n: u32| {
+            let node = n % 500;
+            format!("large l{n} m{node}:{n} tags=v{} | one o{n} m0:{n} tags=all", n % 3)
+        };
+        range.map(line).collect::<Vec<_>>().join("\n")
+    };
+    let nodes = (0..500).map(|n| format!("node m{n} 10.1.{}.{}", n / 250, n % 250));
+    world.lines_at_once(&nodes.collect::<Vec<_>>().join("\n"));
+    world.lines_at_once(&lines(0..5_000));
+    let mut responder = Responder::new(&world.config, &world.table).expect("a domain");
+    let mut out = vec![0; 65_535];
+    for (nth, change) in [
+        "gone m7 l7",
+        "node m8 10.9.9.9",
+        "large new m9:1",
+        "one new m0:1",
+        "gone m10",
+        "node m0 10.8.8.8",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.lines(change);
+        for name in [
+            "laRge.service.consul",
+            "V1.Large.SERVICE.consul",
+            "One.service.consul",
+            "nope.Service.consul",
+        ] {
+            for qtype in ["A", "SRV", "ANY", "AAAA"] {
+                for options in [json!({}), json!({"bufsize": 1232}), json!({"bufsize": 65_000})] {
+                    let question =
+                        packet(&json!({"name": name, "type": qtype, "options": options}));
+                    let before = ALLOCATIONS.get();
+                    let fate = responder.round().answer(Channel::Udp, &question, &mut out);
+                    assert_eq!(ALLOCATIONS.get(), before, "{change}: {name} {qtype} {options}");
+                    let Fate::Reply(reply) = fate else { panic!("{name}: {fate:?}") };
+                    let is_full = !name.starts_with("nope") && qtype != "AAAA";
+                    assert_eq!(u16::from_be_bytes([out[6], out[7]]) > 0, is_full, "{nth} {name}");
+                    assert!(reply.length > 0);
+                }
+            }
+        }
+    }
+}
+
 /// What a table holds of so many instances, each on its own node, in bytes an instance.
 fn bytes_of_an_instance(instances: u32, line: impl Fn(u32) -> String) -> i64 {
     let world = World::new(Config::default());

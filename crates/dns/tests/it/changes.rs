@@ -127,6 +127,36 @@ fn a_large_service_is_shown_whole_as_it_grows_and_shrinks() {
     }
 }
 
+/// More instances than are picked one by one where they give the same: none is passed over for that.
+#[test]
+fn instances_that_share_addresses_are_told_once_each_address() {
+    let world = World::new(Config::default());
+    let mut responder = Responder::new(&world.config, &world.table).expect("a domain");
+    let nodes = (0..40).map(|n| format!("node n{n} 10.0.0.{n}"));
+    world.lines_at_once(&nodes.collect::<Vec<_>>().join("\n"));
+    let rows = (0..2_000).map(|n| {
+        // Nearly all on one node, two records each; every other node has one.
+        let node = if n % 50 == 0 { n / 50 } else { 0 };
+        format!("web w{n} n{node}:{} tags=all", n % 2)
+    });
+    world.lines_at_once(&rows.collect::<Vec<_>>().join("\n"));
+    for (name, qtype, expected) in [
+        ("web.service.consul", "A", 40),
+        ("web.service.consul", "ANY", 40),
+        ("web.service.consul", "SRV", 41),
+        ("all.web.service.consul", "A", 40),
+        ("all.web.service.consul", "SRV", 41),
+    ] {
+        for _ in 0..20 {
+            let answer = answer(&mut responder, name, qtype);
+            let records = answer["answer"].as_array().expect("a list").iter();
+            let records: std::collections::BTreeSet<String> =
+                records.map(|record| record["rdata"].to_string()).collect();
+            assert_eq!(records.len(), expected, "{name} {qtype}");
+        }
+    }
+}
+
 #[test]
 fn a_renamed_node_takes_its_services_along() {
     let world = World::new(Config::default());

@@ -4,8 +4,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// What any input may take.
-const BASE: i64 = 4 << 20;
+/// What any input may take: two filters with all the regular expressions they may have, and one that is just
+/// being compiled; `MAX_PATTERNS_BYTES` bounds those, and not their text. Nothing else comes near it.
+const BASE: i64 = 16 << 20;
 
 /// What each byte of an input may take beside that: two of them are a value in a list of a tree.
 const PER_BYTE: i64 = 1024;

@@ -7,6 +7,7 @@ use domain::base::Message;
 use httpapi::bodies;
 use lang::json;
 use model::{Author, Registration};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static VIEW: LazyLock<View> = LazyLock::new(world::view);
@@ -53,7 +54,7 @@ fn check(json: &json::Json) -> Option<Vec<Command>> {
 
 fn carry_out(commands: Vec<Command>) {
     let names: Vec<String> = commands.iter().filter_map(name_of).collect();
-    let repeatable = commands.iter().all(|command| !matches!(command, Command::Transact(_)));
+    let repeatable = is_repeatable(&commands);
     let entry = catalog::Entry { author: Author::default(), ..world::entry(commands) };
     log::entry_survives(&entry);
     let first = world::write(&VIEW, entry.clone());
@@ -67,6 +68,16 @@ fn carry_out(commands: Vec<Command>) {
     } else {
         assert!(first.touched.is_empty(), "what was refused is a change");
     }
+}
+
+/// Whether the same once more changes nothing: not where a row is written twice, each time otherwise.
+fn is_repeatable(commands: &[Command]) -> bool {
+    let mut seen = BTreeSet::new();
+    commands.iter().all(|command| match command {
+        Command::PutCheck(check) => seen.insert(check.id.fold()),
+        Command::Transact(_) => false,
+        _ => true,
+    })
 }
 
 /// The service or node that a command writes.

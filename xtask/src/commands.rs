@@ -22,7 +22,6 @@ const BENCHES: &[&str] = &[
     "waiters",
     "shared",
     "checks",
-    "storm",
 ];
 
 /// All that must hold before a change is done, cheapest first.

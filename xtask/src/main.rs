@@ -60,9 +60,9 @@ enum Command {
         /// Give the target this one input instead, such as a find
         #[arg(long)]
         input: Option<std::path::PathBuf>,
-        /// Instead: keep of each corpus, and of what runs here found, what reaches something of its own
+        /// Instead: add to the corpora what runs here found and no input of them reaches
         #[arg(long)]
-        minimise: bool,
+        collect: bool,
     },
     /// Instruction counts by callgrind, compared with `bench/budgets.toml`
     Budgets {
@@ -110,7 +110,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { krate } => suite::test(krate.as_deref()),
         Command::Golden { update, krate } => commands::golden(update, krate.as_deref()),
         Command::Sim { seeds } => commands::sim(seeds),
-        Command::Fuzz { minimise: true, .. } => fuzz::minimise(),
+        Command::Fuzz { collect: true, .. } => fuzz::collect(),
         Command::Fuzz { target, seconds, input, .. } => {
             fuzz::fuzz(target.as_deref(), seconds, input.as_deref())
         }

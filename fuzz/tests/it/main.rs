@@ -36,7 +36,7 @@ fn every_directory_of_inputs_is_a_targets() {
 #[test]
 fn a_target_that_takes_too_much_memory_is_caught() {
     fn greedy(bytes: &[u8]) {
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes.len() + (8 << 20))));
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes.len() + (32 << 20))));
     }
     assert!(std::panic::catch_unwind(|| fuzz::run(greedy, b"")).is_err());
 }

@@ -29,6 +29,18 @@ pub fn apply(view: &View, entries: impl IntoIterator<Item = (Index, Entry)>) -> 
     Applied { view: view.replaced_by(state), touched, outcomes }
 }
 
+/// Applies entries in order to a state that nobody else has, as [`apply`] would.
+///
+/// Nothing is copied, since nobody looks: what a start does with the log it finds.
+pub fn replay(
+    state: &mut State,
+    entries: impl IntoIterator<Item = (Index, Entry)>,
+) -> Vec<Outcome> {
+    let mut touched = Touched::default();
+    let outcomes = entries.into_iter();
+    outcomes.map(|(index, entry)| apply_one(state, index, entry, &mut touched)).collect()
+}
+
 fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touched) -> Outcome {
     assert!(index > state.index, "entry {index} applied after {}", state.index);
     let time = state.time.max(entry.time);

@@ -25,7 +25,7 @@ mod watch;
 pub mod why;
 
 pub use acl::{Acl, Authorizer, Token};
-pub use apply::{Applied, apply};
+pub use apply::{Applied, apply, replay};
 pub use entry::{Claim, Command, Entry, HistoryLimits, KvCondition, KvWrite, Outcome, Reply};
 pub use keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 pub use past::{PastView, ValuePrint, Window};

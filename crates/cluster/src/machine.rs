@@ -7,12 +7,12 @@
 use crate::meters::Meters;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use catalog::{Touched, View, apply, format};
+use catalog::{Acl, State, Touched, View, apply, format, replay};
 use consensus::{Command, Fsm, FsmError, FsmSnapshot};
 use model::Index;
 use seams::{Marks, Projection, Waiters};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The view of this node and those who follow it.
@@ -21,9 +21,34 @@ pub(crate) struct Published {
     pub projections: Vec<Arc<dyn Projection>>,
     pub waiters: Waiters,
     pub marks: Marks,
+    /// Until the log that was found is replayed: the state, which nobody sees.
+    pub replay: Mutex<Option<State>>,
 }
 
 impl Published {
+    /// What a start begins with: an empty state under these rules, to be replayed.
+    pub fn new(acl: Acl, projections: Vec<Arc<dyn Projection>>, waiters: Waiters) -> Published {
+        let view = ArcSwap::from_pointee(View::new(acl));
+        let replay = Mutex::new(Some(State::default()));
+        Published { view, projections, waiters, marks: Marks::default(), replay }
+    }
+
+    /// Shows what was replayed; from now on each batch is shown.
+    ///
+    /// One picture is made and not one for each batch: a start reads no state that nobody asks for,
+    /// and what is changed in place is not copied.
+    pub fn end_replay(&self) {
+        let mut replay = self.replaying();
+        if let Some(state) = replay.take() {
+            self.show(self.view.load().replaced_by(state), &Touched::everything());
+            self.waiters.wake(&Touched::everything());
+        }
+    }
+
+    fn replaying(&self) -> MutexGuard<'_, Option<State>> {
+        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Shows a view to whoever looks from now on; who waits is not told yet.
     fn show(&self, view: View, touched: &Touched) {
         let view = Arc::new(view);
@@ -51,6 +76,10 @@ impl Fsm for Machine {
                 .map_err(|error| FsmError(format!("log entry {}: {error}", command.index)))?;
             entries.push((Index(command.index), entry));
         }
+        if let Some(state) = self.published.replaying().as_mut() {
+            let outcomes = replay(state, entries);
+            return Ok(outcomes.iter().map(format::encode_outcome).collect());
+        }
         self.meters.batch.observe(entries.len() as f64);
         let began = Instant::now();
         let applied = apply(&self.published.view.load(), entries);
@@ -61,12 +90,20 @@ impl Fsm for Machine {
     }
 
     fn snapshot(&self) -> Box<dyn FsmSnapshot> {
-        Box::new(Picture(self.published.view.load_full()))
+        let view = match self.published.replaying().as_ref() {
+            Some(state) => Arc::new(self.published.view.load().replaced_by(state.clone())),
+            None => self.published.view.load_full(),
+        };
+        Box::new(Picture(view))
     }
 
     fn restore(&mut self, source: &mut dyn io::Read) -> Result<(), FsmError> {
         let state = format::read_snapshot(source)
             .map_err(|error| FsmError(format!("snapshot: {error}")))?;
+        if let Some(replayed) = self.published.replaying().as_mut() {
+            *replayed = state;
+            return Ok(());
+        }
         let view = self.published.view.load().replaced_by(state);
         self.published.show(view, &Touched::everything());
         self.published.waiters.wake(&Touched::everything());
@@ -80,5 +117,71 @@ struct Picture(Arc<View>);
 impl FsmSnapshot for Picture {
     fn write_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
         format::write_snapshot(&self.0, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catalog::{Claim, Command as Change, Entry};
+    use model::{Author, Node, Owner, Tenant, Timestamp};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Projection for Counted {
+        fn publish(&self, _: &Arc<View>, _: &Touched) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn machine() -> (Machine, Arc<Counted>) {
+        let counted = Arc::new(Counted::default());
+        let projections: Vec<Arc<dyn Projection>> = vec![Arc::clone(&counted) as _];
+        let published = Published::new(Acl::default(), projections, Waiters::default());
+        (Machine { published: Arc::new(published), meters: Meters::default() }, counted)
+    }
+
+    fn put_node(index: u64) -> Command {
+        let entry = Entry {
+            time: Timestamp(index),
+            author: Author::default(),
+            owner: Owner::http(),
+            claim: Claim::Explicit,
+            tenant: Tenant::DEFAULT,
+            request: None,
+            commands: vec![Change::PutNode(Node {
+                name: format!("n{index}").as_str().into(),
+                ..Node::default()
+            })],
+        };
+        Command { index, bytes: format::encode_entry(&entry) }
+    }
+
+    fn bytes(machine: &Machine) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        machine.snapshot().write_to(&mut bytes).expect("memory takes every byte");
+        bytes
+    }
+
+    #[test]
+    fn what_is_replayed_is_shown_once_and_is_what_applying_makes() {
+        let (mut replaying, shown) = machine();
+        let (mut applying, _) = machine();
+        applying.published.end_replay();
+        let told = replaying.apply(vec![put_node(1), put_node(2)]).expect("readable");
+        assert_eq!(told, applying.apply(vec![put_node(1), put_node(2)]).expect("readable"));
+        assert_eq!(replaying.published.view.load().index(), Index(0), "nobody sees it yet");
+        assert_eq!(bytes(&replaying), bytes(&applying), "a snapshot has it all the same");
+        assert_eq!(shown.0.load(Ordering::Relaxed), 0);
+        replaying.published.end_replay();
+        replaying.published.end_replay();
+        assert_eq!(shown.0.load(Ordering::Relaxed), 1);
+        for machine in [&mut replaying, &mut applying] {
+            machine.apply(vec![put_node(3)]).expect("readable");
+        }
+        assert_eq!(replaying.published.view.load().index(), Index(3));
+        assert_eq!((bytes(&replaying), shown.0.load(Ordering::Relaxed)), (bytes(&applying), 2));
     }
 }

@@ -9,8 +9,7 @@ use crate::machine::{Machine, Published};
 use crate::meters::{Meters, Sizes};
 use crate::reader::{Reader, Turns};
 use crate::writer::Writer;
-use arc_swap::ArcSwap;
-use catalog::{Acl, View, format};
+use catalog::{Acl, format};
 use consensus::{Consensus, Limits};
 use prometheus_client::registry::Registry;
 use seams::{BoxFuture, Doors, Projection, Sessions, Waiters};
@@ -57,12 +56,7 @@ pub fn start(options: Options) -> BoxFuture<'static, Result<Cluster, StartError>
 
 async fn assemble(options: Options) -> Result<Cluster, StartError> {
     let waiters = Waiters::default();
-    let published = Arc::new(Published {
-        view: ArcSwap::from_pointee(View::new(options.acl)),
-        projections: options.projections,
-        waiters: waiters.clone(),
-        marks: seams::Marks::default(),
-    });
+    let published = Arc::new(Published::new(options.acl, options.projections, waiters.clone()));
     let settings = consensus::Options {
         data: options.data,
         format: format::FORMAT,
@@ -72,6 +66,7 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
     let meters = Meters::default();
     let machine = Machine { published: Arc::clone(&published), meters: meters.clone() };
     let consensus = consensus::start(settings, Box::new(machine)).await?;
+    published.end_replay();
     let clock = Arc::new(Clock::new(published.view.load().time()));
     let log: Arc<dyn Log> = Arc::new(consensus.clone());
     let reader = Reader {

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::machine::{Machine, Published};
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use catalog::{Claim, Command, KvCondition, KvRowKey, KvWrite, NodeKey, Outcome, Reply, View};
+use catalog::{Acl, Claim, Command, KvCondition, KvRowKey, KvWrite, NodeKey, Outcome, Reply, View};
 use consensus::{Applied, Fsm, ReadError};
 use model::{
     Author, Instance, InstanceId, KvKey, Node, NodeName, Owner, Session, Tenant, Timestamp,
@@ -59,12 +58,8 @@ impl Bench {
     }
 
     fn with(losses: u64, stopped_after: u64, forgets: bool) -> Bench {
-        let published = Arc::new(Published {
-            view: ArcSwap::from_pointee(View::default()),
-            projections: Vec::new(),
-            waiters: Waiters::default(),
-            marks: seams::Marks::default(),
-        });
+        let published = Arc::new(Published::new(Acl::default(), Vec::new(), Waiters::default()));
+        published.end_replay();
         let machine =
             Mutex::new(Machine { published: Arc::clone(&published), meters: Meters::default() });
         let log = Arc::new(LossyLog {

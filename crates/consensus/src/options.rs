@@ -44,16 +44,16 @@ pub struct Limits {
     /// snapshots are larger than the other half, a disk that is filled from outside may leave no
     /// room for one; the operator must then make some. Lower: more of the disk is used.
     pub disk_reserve_bytes: u64,
-    /// A snapshot is taken after this much log, or the last snapshot's size if larger; 64 MiB.
+    /// A snapshot is taken after this much log, or the last snapshot's size if larger; 16 MiB.
     ///
     /// Lower: a faster restart and a smaller disk, more writing. An entry counts its own bytes and
     /// 256 for what it costs in memory and framing.
     pub snapshot_log_bytes: u64,
-    /// The size at which a file of the log is closed and the next begun; default 8 MiB.
+    /// The size at which a file of the log is closed and the next begun; default 2 MiB.
     ///
     /// The newest file's entries stay in memory, so larger costs memory; smaller, more files.
     pub chunk_bytes: usize,
-    /// Bytes of older entries kept in memory for reading them back; default 4 MiB.
+    /// Bytes of older entries kept in memory for reading them back; default 1 MiB.
     pub cache_bytes: usize,
     /// How long the log waits for company before it syncs; default 100 µs.
     ///
@@ -73,9 +73,9 @@ impl Default for Limits {
             queue_bytes: 32 << 20,
             leader_wait: Duration::from_secs(5),
             disk_reserve_bytes: 64 << 20,
-            snapshot_log_bytes: 64 << 20,
-            chunk_bytes: 8 << 20,
-            cache_bytes: 4 << 20,
+            snapshot_log_bytes: 16 << 20,
+            chunk_bytes: 2 << 20,
+            cache_bytes: 1 << 20,
             batch_wait: Duration::from_micros(100),
             apply_entries: 1024,
             apply_bytes: 4 << 20,

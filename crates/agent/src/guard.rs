@@ -82,6 +82,8 @@ pub fn run(words: &[OsString]) -> io::Result<()> {
     };
     // Where the system refuses it, what leaves the group is lost sight of, and the rest is guarded.
     let _ = prctl::set_child_subreaper(true);
+    // The agent goes without huge pages; what a script may have is not ours to say.
+    let _ = prctl::set_thp_disable(false);
     let mut agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let watched = agent.try_clone()?;
     // Held by who starts or ends children, so that nothing is started once all is to end.

@@ -15,6 +15,7 @@ mod identity;
 mod logs;
 mod metrics;
 mod nofile;
+mod pages;
 mod pid;
 mod process;
 mod sample;

@@ -9,7 +9,7 @@ use crate::cli::CONSUL_VERSION;
 use crate::config::{Config, Loaded, Sources};
 use crate::metrics::Numbers;
 use crate::process::{Parts, Process};
-use crate::{identity, logs, nofile, pid, sample, signals};
+use crate::{identity, logs, nofile, pages, pid, sample, signals};
 use anyhow::{Context, anyhow};
 use catalog::Acl;
 use cluster::{Cluster, ServerRow};
@@ -48,6 +48,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// Runs an agent until a signal or a fatal error ends it.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
     let Plan { loaded, sources, sample, invoked_as } = plan;
+    pages::keep_small();
     let level = logs::start(&loaded.config, &invoked_as)?;
     for warning in &loaded.warnings {
         warn!(warning, "configuration");

@@ -58,6 +58,22 @@ impl Server {
         Ok(server)
     }
 
+    /// `rutter dev`: in memory, with its sample service.
+    pub fn dev() -> Result<Self> {
+        let binary = std::env::var_os("RUTTER_BIN").context("RUTTER_BIN names no binary")?;
+        let (http_port, dns_port) = (free_port()?, free_port()?);
+        let directory = private_directory()?;
+        let mut command = Command::new(binary);
+        command
+            .arg("dev")
+            .arg(format!("-http-port={http_port}"))
+            .arg(format!("-dns-port={dns_port}"));
+        let child = start(&mut command, directory.path())?;
+        let mut server = Self { child, directory, http_port, dns_port };
+        server.wait(|server| has_leader(server.http_port))?;
+        Ok(server)
+    }
+
     /// Knot with one zone, as many threads as it likes.
     pub fn knot(zone: &str) -> Result<Self> {
         let directory = private_directory()?;

@@ -3,8 +3,8 @@
 use catalog::{Acl, Applied, Command, Entry, Outcome, Touched, View, apply};
 use dns::{Config, Table};
 use model::{
-    Author, Check, Index, Instance, Node, Owner, ServiceAddress, Status, Tenant, Text, TextMap,
-    Timestamp, Weights,
+    Author, Check, Index, Instance, InstanceDetails, Node, Owner, ServiceAddress, Status, Tenant,
+    Text, TextMap, Timestamp, Weights,
 };
 use seams::Projection;
 use std::sync::Arc;
@@ -51,9 +51,12 @@ fn instance(service: &str, id: &str, node: &str, address: &str, tags: &[&str]) -
         address: address.into(),
         port: 80,
         tags: tags.iter().map(Text::new).collect(),
-        tagged_addresses: Some([(Text::new("lan_ipv4"), lan)].into()),
-        weights: Weights { passing: 1, warning: 3 },
-        ..Instance::default()
+        details: InstanceDetails {
+            tagged_addresses: Some([(Text::new("lan_ipv4"), lan)].into()),
+            weights: Weights { passing: 1, warning: 3 },
+            ..InstanceDetails::default()
+        }
+        .into(),
     }))
 }
 

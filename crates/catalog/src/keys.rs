@@ -51,18 +51,19 @@ pub struct KvRowKey {
     pub key: KvKey,
 }
 
-/// An instance seen from its service: the order of every answer, node before instance id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// An instance of one tenant seen from its service: the order of every answer, node before instance id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct MemberKey {
-    pub service: ServiceKey,
+    pub service: Folded,
     pub node: Folded,
     pub id: Folded,
 }
 
-/// A check seen from its instance; an empty instance is the node itself.
+/// A check of one tenant seen from its instance; an empty instance is the node itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct InstanceCheckKey {
-    pub instance: InstanceKey,
+    pub node: Folded,
+    pub instance: Folded,
     pub check: Folded,
 }
 
@@ -109,7 +110,8 @@ impl ServiceKey {
     }
 
     pub(crate) fn member(&self, instance: &InstanceKey) -> MemberKey {
-        MemberKey { service: self.clone(), node: instance.node.clone(), id: instance.id.clone() }
+        let (service, node, id) = (&self.service, &instance.node, &instance.id);
+        MemberKey { service: service.clone(), node: node.clone(), id: id.clone() }
     }
 }
 

@@ -28,10 +28,10 @@ pub struct State {
     pub(crate) node_marks: OrdMap<NodeKey, Index>,
     pub(crate) node_ids: OrdMap<(Tenant, NodeId), NodeKey>,
     pub(crate) instances: OrdMap<InstanceKey, Arc<Row<Instance>>>,
-    pub(crate) members: OrdMap<MemberKey, Arc<Row<Instance>>>,
+    pub(crate) members: ByTenant<MemberKey, Arc<Row<Instance>>>,
     pub(crate) services: OrdMap<ServiceKey, ServiceMark>,
     pub(crate) checks: OrdMap<CheckKey, Arc<Row<Check>>>,
-    pub(crate) instance_checks: OrdMap<InstanceCheckKey, Arc<Row<Check>>>,
+    pub(crate) instance_checks: ByTenant<InstanceCheckKey, Arc<Row<Check>>>,
     pub(crate) kv: OrdMap<KvRowKey, Arc<Row<KvEntry>>>,
     pub(crate) tombstones: OrdMap<KvRowKey, Tombstone>,
     pub(crate) lock_delays: OrdMap<KvRowKey, Timestamp>,
@@ -42,6 +42,29 @@ pub struct State {
     pub(crate) session_keys: OrdSet<(Tenant, SessionId, KvKey)>,
     pub(crate) requests: Requests,
     pub(crate) history: History,
+}
+
+/// A table of each tenant. The largest tables are split so: a tenant in every key would cost more than
+/// a twentieth of a state's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ByTenant<K: Ord, V>(OrdMap<Tenant, OrdMap<K, V>>);
+
+impl<K: Ord, V> Default for ByTenant<K, V> {
+    fn default() -> Self {
+        ByTenant(OrdMap::new())
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> ByTenant<K, V> {
+    /// The rows of a tenant from a key on.
+    pub fn from(&self, tenant: Tenant, first: K) -> impl Iterator<Item = (&K, &V)> + use<'_, K, V> {
+        self.0.get(&tenant).into_iter().flat_map(move |rows| rows.range(first.clone()..))
+    }
+
+    /// The table of a tenant, to be changed; a new tenant gets one.
+    fn of_mut(&mut self, tenant: Tenant) -> &mut OrdMap<K, V> {
+        self.0.entry(tenant).or_default()
+    }
 }
 
 /// The index of the last change of each table; they never fall.
@@ -132,26 +155,27 @@ impl State {
         let new = row.as_deref().map(member);
         let old = replace(&mut self.instances, key, row.clone()).as_deref().map(member);
         if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-            self.members.remove(&old);
+            self.members.of_mut(key.tenant).remove(&old);
         }
         if let Some((new, row)) = new.zip(row) {
-            self.members.insert(new, row);
+            self.members.of_mut(key.tenant).insert(new, row);
         }
     }
 
     /// Puts a check's row and what is derived from it.
     pub(crate) fn put_check(&mut self, key: &CheckKey, row: Option<Arc<Row<Check>>>) {
         let filed = |row: &Row<Check>| InstanceCheckKey {
-            instance: key.node_key().instance(&row.instance),
+            node: key.node.clone(),
+            instance: row.instance.fold(),
             check: key.id.clone(),
         };
         let new = row.as_deref().map(filed);
         let old = replace(&mut self.checks, key, row.clone()).as_deref().map(filed);
         if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-            self.instance_checks.remove(&old);
+            self.instance_checks.of_mut(key.tenant).remove(&old);
         }
         if let Some((new, row)) = new.zip(row) {
-            self.instance_checks.insert(new, row);
+            self.instance_checks.of_mut(key.tenant).insert(new, row);
         }
     }
 
@@ -252,11 +276,12 @@ impl State {
         &'s self,
         instance: &InstanceKey,
     ) -> impl Iterator<Item = &'s Arc<Row<Check>>> + use<'s> {
-        let instance = instance.clone();
-        let first = InstanceCheckKey { instance: instance.clone(), check: Folded::default() };
+        let (node, id) = (instance.node.clone(), instance.id.clone());
+        let first =
+            InstanceCheckKey { node: node.clone(), instance: id.clone(), check: Folded::default() };
         self.instance_checks
-            .range(first..)
-            .take_while(move |(key, _)| key.instance == instance)
+            .from(instance.tenant, first)
+            .take_while(move |(key, _)| key.instance == id && key.node == node)
             .map(|(_, row)| row)
     }
 
@@ -265,12 +290,11 @@ impl State {
         &'s self,
         service: &ServiceKey,
     ) -> impl Iterator<Item = &'s Arc<Row<Instance>>> + use<'s> {
-        let service = service.clone();
-        let first =
-            MemberKey { service: service.clone(), node: Folded::default(), id: Folded::default() };
+        let name = service.service.clone();
+        let first = MemberKey { service: name.clone(), ..MemberKey::default() };
         self.members
-            .range(first..)
-            .take_while(move |(key, _)| key.service == service)
+            .from(service.tenant, first)
+            .take_while(move |(key, _)| key.service == name)
             .map(|(_, row)| row)
     }
 }

@@ -252,18 +252,8 @@ impl View {
     /// All instances of all services, service by service, at the index of the services' table.
     pub fn services(&self, tenant: Tenant) -> Held<Indexed<Vec<&Arc<Row<Instance>>>>> {
         self.holds(|| Interest::Services(tenant))?;
-        let first = crate::keys::MemberKey {
-            service: ServiceKey { tenant, service: Folded::default() },
-            node: Folded::default(),
-            id: Folded::default(),
-        };
-        let rows = self
-            .state
-            .members
-            .range(first..)
-            .take_while(|(key, _)| key.service.tenant == tenant)
-            .map(|(_, row)| row)
-            .collect();
+        let rows =
+            self.state.members.from(tenant, Default::default()).map(|(_, row)| row).collect();
         Ok(at(rows, self.state.tables.services))
     }
 

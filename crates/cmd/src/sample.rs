@@ -7,7 +7,8 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::{
-    Author, Check, CheckDefinition, CheckId, Instance, InstanceId, Nanos, Registration, ServiceName,
+    Author, Check, CheckDefinition, CheckDetails, CheckId, Instance, InstanceId, Nanos,
+    Registration, ServiceName,
 };
 use seams::{ExistingChecks, Registrar};
 use std::convert::Infallible;
@@ -62,10 +63,14 @@ fn registration(node: &model::NodeName, address: SocketAddr) -> Registration {
         id: CheckId::new(format!("service:{NAME}")),
         name: format!("Service '{NAME}' check").into(),
         instance: InstanceId::from(NAME),
-        kind: "http".into(),
-        interval: "1s".into(),
-        timeout: "1s".into(),
         definition: Some(Box::new(definition)),
+        details: CheckDetails {
+            kind: "http".into(),
+            interval: "1s".into(),
+            timeout: "1s".into(),
+            ..CheckDetails::default()
+        }
+        .into(),
         ..Check::default()
     };
     let instance = Instance {

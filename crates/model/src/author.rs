@@ -2,7 +2,7 @@
 
 use crate::Text;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use uuid::Uuid;
 
 /// Who wrote one entry of the log; kept with it and never changed.
@@ -32,7 +32,7 @@ pub enum Door {
 
 /// Who registered a row and alone reconciles it (law 1): `agent/NODE`, `source/KIND/NAME`, or a door.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Owner(Arc<str>);
+pub struct Owner(Arc<Text>);
 
 impl Owner {
     /// The owner of what people write through Consul's HTTP API.
@@ -55,9 +55,14 @@ impl Owner {
         Owner::new(&format!("agent/{node}"))
     }
 
-    /// An owner by its text.
+    /// An owner by its text; the rows of those that are no agent and no source share one.
     pub fn new(owner: &str) -> Owner {
-        Owner(Arc::from(owner))
+        static KNOWN: LazyLock<[Owner; 3]> =
+            LazyLock::new(|| ["http", "nobody", "leader"].map(|own| Owner(Arc::new(own.into()))));
+        match KNOWN.iter().find(|known| known.as_str() == owner) {
+            Some(known) => known.clone(),
+            None => Owner(Arc::new(Text::new(owner))),
+        }
     }
 
     /// The owner's text.
@@ -67,7 +72,7 @@ impl Owner {
 
     /// Whether the owner keeps its rows up by itself, so that nobody else's reconciler may have them.
     pub fn reconciles(&self) -> bool {
-        &*self.0 == "leader" || self.0.starts_with("agent/") || self.0.starts_with("source/")
+        self.as_str() == "leader" || self.0.starts_with("agent/") || self.0.starts_with("source/")
     }
 }
 

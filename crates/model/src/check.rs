@@ -1,8 +1,9 @@
 //! A check: its definition and its last result. The catalog stores both and runs nothing.
 
-use crate::{CheckId, InstanceId, Nanos, NodeName, ServiceName, Text, empty_tags};
+use crate::{CheckId, Fields, InstanceId, Nanos, NodeName, Rare, ServiceName, Text, empty_tags};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// A check of a node (empty `instance`) or of one instance on it; its key is (tenant, node, id).
@@ -18,8 +19,6 @@ pub struct Check {
     pub name: Text,
     /// The last result.
     pub status: Status,
-    /// Notes for people.
-    pub notes: Text,
     /// What the last run said.
     pub output: Text,
     /// The instance it watches; empty for a check of the node.
@@ -28,6 +27,17 @@ pub struct Check {
     pub service: ServiceName,
     /// That instance's tags, filled in when the check is written.
     pub service_tags: Arc<[Text]>,
+    /// How it is run; `None` where whoever runs it keeps that to itself.
+    pub definition: Option<Box<CheckDefinition>>,
+    /// What few give; read as if it stood here.
+    pub details: Rare<CheckDetails>,
+}
+
+/// What few checks say of themselves; the same in each result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckDetails {
+    /// Notes for people.
+    pub notes: Text,
     /// Consul's type (`ttl`, `http` …).
     pub kind: Text,
     /// How often it runs, as text (`"10s"` or empty).
@@ -36,8 +46,36 @@ pub struct Check {
     pub timeout: Text,
     /// The port a sidecar exposes it on; 0 where none.
     pub exposed_port: i64,
-    /// How it is run; `None` where whoever runs it keeps that to itself.
-    pub definition: Option<Box<CheckDefinition>>,
+}
+
+impl Fields for CheckDetails {
+    const NONE: &'static CheckDetails = &CheckDetails {
+        notes: Text::EMPTY,
+        kind: Text::EMPTY,
+        interval: Text::EMPTY,
+        timeout: Text::EMPTY,
+        exposed_port: 0,
+    };
+}
+
+impl Default for CheckDetails {
+    fn default() -> CheckDetails {
+        CheckDetails::NONE.clone()
+    }
+}
+
+impl Deref for Check {
+    type Target = CheckDetails;
+
+    fn deref(&self) -> &CheckDetails {
+        &self.details
+    }
+}
+
+impl DerefMut for Check {
+    fn deref_mut(&mut self) -> &mut CheckDetails {
+        &mut self.details
+    }
 }
 
 impl Default for Check {
@@ -47,16 +85,12 @@ impl Default for Check {
             id: CheckId::default(),
             name: Text::default(),
             status: Status::Critical,
-            notes: Text::default(),
             output: Text::default(),
             instance: InstanceId::default(),
             service: ServiceName::default(),
             service_tags: empty_tags(),
-            kind: Text::default(),
-            interval: Text::default(),
-            timeout: Text::default(),
-            exposed_port: 0,
             definition: None,
+            details: Rare::NONE,
         }
     }
 }

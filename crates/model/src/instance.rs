@@ -1,7 +1,8 @@
 //! One running copy of a service.
 
-use crate::{InstanceId, NodeName, ServiceName, Text, TextMap};
+use crate::{Fields, InstanceId, NodeName, Rare, ServiceName, Text, TextMap};
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// What is known of an instance; its key is (tenant, node, id).
@@ -15,18 +16,25 @@ pub struct Instance {
     pub id: InstanceId,
     /// The service it offers.
     pub service: ServiceName,
-    /// Consul's kind (`""`, `connect-proxy` …), unchecked.
-    pub kind: Text,
     /// Tags in the order given; shared with the instance's checks.
     pub tags: Arc<[Text]>,
     /// An IP address or host name; empty means the node's.
     pub address: Text,
+    /// The port as given (Consul takes -1 and 65536 too); 0 where none.
+    pub port: i64,
+    /// What few give; read as if it stood here.
+    pub details: Rare<InstanceDetails>,
+}
+
+/// What few instances say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceDetails {
+    /// Consul's kind (`""`, `connect-proxy` …), unchecked.
+    pub kind: Text,
     /// Addresses by tag; `None` where none were given.
     pub tagged_addresses: Option<BTreeMap<Text, ServiceAddress>>,
     /// Key and value pairs; `None` where none were given.
     pub meta: Option<TextMap>,
-    /// The port as given (Consul takes -1 and 65536 too); 0 where none.
-    pub port: i64,
     /// A unix socket's path instead of a port.
     pub socket_path: Text,
     /// Weights for DNS answers.
@@ -45,9 +53,45 @@ pub struct Instance {
     pub names: Option<Box<FaceNames>>,
 }
 
+impl Fields for InstanceDetails {
+    const NONE: &'static InstanceDetails = &InstanceDetails {
+        kind: Text::EMPTY,
+        tagged_addresses: None,
+        meta: None,
+        socket_path: Text::EMPTY,
+        weights: Weights::ONE,
+        enable_tag_override: false,
+        locality: None,
+        proxy: None,
+        connect: None,
+        phase: Phase::Running,
+        names: None,
+    };
+}
+
+impl Default for InstanceDetails {
+    fn default() -> InstanceDetails {
+        InstanceDetails::NONE.clone()
+    }
+}
+
+impl Deref for Instance {
+    type Target = InstanceDetails;
+
+    fn deref(&self) -> &InstanceDetails {
+        &self.details
+    }
+}
+
+impl DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut InstanceDetails {
+        &mut self.details
+    }
+}
+
 /// No tags.
 pub fn empty_tags() -> Arc<[Text]> {
-    Arc::from([])
+    Arc::default()
 }
 
 impl Default for Instance {
@@ -56,20 +100,10 @@ impl Default for Instance {
             node: NodeName::default(),
             id: InstanceId::default(),
             service: ServiceName::default(),
-            kind: Text::default(),
             tags: empty_tags(),
             address: Text::default(),
-            tagged_addresses: None,
-            meta: None,
             port: 0,
-            socket_path: Text::default(),
-            weights: Weights::default(),
-            enable_tag_override: false,
-            locality: None,
-            proxy: None,
-            connect: None,
-            phase: Phase::default(),
-            names: None,
+            details: Rare::NONE,
         }
     }
 }
@@ -92,9 +126,14 @@ pub struct Weights {
     pub warning: i64,
 }
 
+impl Weights {
+    /// What counts where none were given.
+    pub const ONE: Weights = Weights { passing: 1, warning: 1 };
+}
+
 impl Default for Weights {
     fn default() -> Weights {
-        Weights { passing: 1, warning: 1 }
+        Weights::ONE
     }
 }
 

@@ -14,6 +14,7 @@ mod instance;
 mod kv;
 mod name;
 mod node;
+mod rare;
 mod registration;
 mod row;
 mod session;
@@ -21,13 +22,15 @@ mod text;
 mod time;
 
 pub use author::{Author, Door, Owner, RequestKey};
-pub use check::{Check, CheckDefinition, Status};
+pub use check::{Check, CheckDefinition, CheckDetails, Status};
 pub use instance::{
-    FaceNames, Instance, Locality, Opaque, Phase, ServiceAddress, Weights, empty_tags,
+    FaceNames, Instance, InstanceDetails, Locality, Opaque, Phase, ServiceAddress, Weights,
+    empty_tags,
 };
 pub use kv::{KvEntry, KvKey};
 pub use name::{CheckId, Folded, InstanceId, NodeName, ServiceName};
 pub use node::{Node, NodeId};
+pub use rare::{Fields, Rare};
 pub use registration::Registration;
 pub use row::{Index, Row, Tenant};
 pub use session::{Behavior, ServiceCheck, Session, SessionId};

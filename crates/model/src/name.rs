@@ -26,6 +26,16 @@ impl Folded {
         &self.0
     }
 
+    /// The folded text, shared by its copies.
+    pub fn text(&self) -> &Text {
+        &self.0
+    }
+
+    /// Shares the text of `known` where it says the same: a long text is then kept once.
+    pub fn share(&mut self, known: &Text) {
+        self.0.share(known);
+    }
+
     /// Whether the name is empty; an empty instance id marks a check of the node itself.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -62,6 +72,16 @@ macro_rules! name {
             /// The form to look it up by.
             pub fn fold(&self) -> Folded {
                 Folded::of(&self.0)
+            }
+
+            /// The name as a text that is shared by its copies.
+            pub fn text(&self) -> &Text {
+                &self.0
+            }
+
+            /// Shares the text of `known` where it says the same: a long text is then kept once.
+            pub fn share(&mut self, known: &Text) {
+                self.0.share(known);
             }
 
             /// Whether no name was given.

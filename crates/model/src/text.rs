@@ -15,6 +15,12 @@ use std::str::FromStr;
 pub struct Text(EcoString);
 
 impl Text {
+    /// The longest text that is kept inline.
+    pub const INLINE: usize = 15;
+
+    /// No text.
+    pub const EMPTY: Text = Text(EcoString::new());
+
     /// Takes a text as it stands.
     pub fn new(text: impl AsRef<str>) -> Text {
         Text(EcoString::from(text.as_ref()))
@@ -23,6 +29,14 @@ impl Text {
     /// The text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Becomes a copy of `known` where it says the same and is too long to stay inline, so that
+    /// both share one text.
+    pub fn share(&mut self, known: &Text) {
+        if self.len() > Text::INLINE && self == known {
+            *self = known.clone();
+        }
     }
 
     /// Appends a text.

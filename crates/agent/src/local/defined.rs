@@ -87,7 +87,7 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{CheckDefinition, Nanos, Status};
+    use model::{CheckDefinition, CheckDetails, Nanos, Status};
     use seams::ExistingChecks;
 
     fn service(id: &str, port: i64, checks: &[&str]) -> Registration {
@@ -99,7 +99,13 @@ mod tests {
         let ttl = CheckDefinition { ttl: Nanos::seconds(60), ..CheckDefinition::default() };
         let definition = Some(Box::new(ttl));
         let instance = instance.into();
-        Check { id: id.into(), instance, definition, kind: "ttl".into(), ..Check::default() }
+        Check {
+            id: id.into(),
+            instance,
+            definition,
+            details: CheckDetails { kind: "ttl".into(), ..CheckDetails::default() }.into(),
+            ..Check::default()
+        }
     }
 
     /// What is done to come to these definitions; after it nothing is left to do.

@@ -1,6 +1,7 @@
 //! What a registration changes and what it keeps, as recorded from Consul.
 
 use super::*;
+use model::CheckDetails;
 use model::{Nanos, ServiceName};
 use std::time::Duration;
 
@@ -255,9 +256,13 @@ fn maintenance(id: &str, instance: &str) -> Operation {
     Operation::RegisterCheck(Box::new(Check {
         id: id.into(),
         name: "Service Maintenance Mode".into(),
-        notes: "work".into(),
-        kind: "maintenance".into(),
         instance: instance.into(),
+        details: CheckDetails {
+            notes: "work".into(),
+            kind: "maintenance".into(),
+            ..CheckDetails::default()
+        }
+        .into(),
         ..Check::default()
     }))
 }

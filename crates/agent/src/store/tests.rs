@@ -4,8 +4,8 @@ use super::*;
 use crate::local::TtlState;
 use crate::time::WallTime;
 use model::{
-    Check, CheckDefinition, FaceNames, Instance, Locality, Nanos, Opaque, Phase, Registration,
-    ServiceAddress, Status, Text, Weights,
+    Check, CheckDefinition, CheckDetails, FaceNames, Instance, InstanceDetails, Locality, Nanos,
+    Opaque, Phase, Registration, ServiceAddress, Status, Text, Weights,
 };
 use proptest::prelude::*;
 use seams::ExistingChecks;
@@ -239,29 +239,17 @@ prop_compose! {
             node: Default::default(),
             id: t(0).as_str().into(),
             service: t(1).as_str().into(),
-            kind: t(2),
             tags: tags.into(),
             address: t(3),
-            tagged_addresses: addresses.map(|by_tag| {
+            port: numbers[0], details: InstanceDetails { kind: t(2), tagged_addresses: addresses.map(|by_tag| {
                 let at = |port| ServiceAddress { address: t(4), port };
                 by_tag.into_iter().map(|(tag, port)| (tag, at(port))).collect()
-            }),
-            meta,
-            port: numbers[0],
-            socket_path: t(5),
-            weights: Weights { passing: numbers[1], warning: numbers[2] },
-            enable_tag_override: flags[0],
-            locality: flags[1].then(|| Box::new(Locality { region: t(6), availability_zone: t(7) })),
-            proxy: flags[2].then(|| Opaque(Arc::from("{\"Mode\":\"direct\"}"))),
-            connect: flags[3].then(|| Opaque(Arc::from("{}"))),
-            phase: phases[phase],
-            names: flags[4].then(|| Box::new(FaceNames {
+            }), meta, socket_path: t(5), weights: Weights { passing: numbers[1], warning: numbers[2] }, enable_tag_override: flags[0], locality: flags[1].then(|| Box::new(Locality { region: t(6), availability_zone: t(7) })), proxy: flags[2].then(|| Opaque(Arc::from("{\"Mode\":\"direct\"}"))), connect: flags[3].then(|| Opaque(Arc::from("{}"))), phase: phases[phase], names: flags[4].then(|| Box::new(FaceNames {
                 mesos_task: Some(t(8)),
                 mesos_framework: None,
                 cloud_map_namespace: Some(t(9)),
                 cloud_map_service: None,
-            })),
-        }
+            })) }.into() }
     }
 }
 
@@ -318,16 +306,11 @@ prop_compose! {
             id: t(0).as_str().into(),
             name: t(1),
             status: Status::parse(&t(2)),
-            notes: t(3),
             output: t(4),
             instance: t(5).as_str().into(),
-            kind: t(6),
-            interval: t(7),
-            timeout: t(8),
-            exposed_port,
-            definition: definition.map(Box::new),
+            definition: definition.map(Box::new), details: CheckDetails { notes: t(3), kind: t(6), interval: t(7), timeout: t(8), exposed_port }.into(),
             ..Check::default()
-        }
+         }
     }
 }
 
@@ -369,7 +352,12 @@ fn what_is_written_today_is_read_for_ever() {
     let instance = Instance { id: "web".into(), service: "web".into(), ..instance };
     let definition = CheckDefinition { ttl: Nanos::seconds(10), ..CheckDefinition::default() };
     let definition = Some(Box::new(definition));
-    let check = Check { id: "c".into(), kind: "ttl".into(), definition, ..Check::default() };
+    let check = Check {
+        id: "c".into(),
+        definition,
+        details: CheckDetails { kind: "ttl".into(), ..CheckDetails::default() }.into(),
+        ..Check::default()
+    };
     let registration = Registration { instance, checks: vec![check] };
     let operations = [
         Operation::Register(Box::new(registration), ExistingChecks::Keep),

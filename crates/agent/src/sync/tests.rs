@@ -257,7 +257,8 @@ fn a_restored_check_leaves_the_catalogs_word_until_it_has_run() {
 #[test]
 fn tags_that_anybody_may_change_stay_changed() {
     let mut world = World::new();
-    let open = Instance { enable_tag_override: true, ..instance("a", 1) };
+    let mut open = instance("a", 1);
+    open.enable_tag_override = true;
     let registration = Registration { instance: open.clone(), checks: vec![] };
     let operation = Operation::Register(Box::new(registration), ExistingChecks::Keep);
     let scope = world.change(operation);
@@ -326,7 +327,8 @@ impl World {
             Step::Register(number, port, checked, enable_tag_override) => {
                 let checks =
                     if checked { vec![run_check(&format!("c{number}"), "")] } else { vec![] };
-                let instance = Instance { enable_tag_override, ..instance(&id(number), port) };
+                let mut instance = instance(&id(number), port);
+                instance.enable_tag_override = enable_tag_override;
                 let registration = Registration { instance, checks };
                 let existing = ExistingChecks::Keep;
                 let scope = self.change(Operation::Register(Box::new(registration), existing));

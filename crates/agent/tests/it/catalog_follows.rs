@@ -3,7 +3,7 @@
 use crate::world::{Narrow, World, catalog, leading, marathon, put_instance, ttl};
 use agent::Config;
 use catalog::{Claim, Command};
-use model::{Author, Check, Instance, Registration, Status, Tenant};
+use model::{Author, Check, Instance, InstanceDetails, Registration, Status, Tenant};
 use seams::{ExistingChecks, Proposal, Reader, RegisterError, WriteError, Writer};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -151,7 +151,11 @@ async fn a_registration_that_is_too_large_is_refused_with_its_size() {
         let config = Config { data, ..Config::new("n1".into()) };
         let limit = config.registration_max_size;
         let world = World::with(catalog(), config).await;
-        let long = |length: usize| Check { notes: "x".repeat(length).into(), ..ttl("c", 60) };
+        let long = |length: usize| {
+            let mut check = ttl("c", 60);
+            check.notes = "x".repeat(length).into();
+            check
+        };
         let refusal = world.register("web", vec![long(limit)]).await.unwrap_err();
         assert!(
             matches!(refusal, RegisterError::TooLarge { size, limit: named }
@@ -241,7 +245,7 @@ async fn retagged(enable_tag_override: bool) -> World {
         id: "web".into(),
         service: "web".into(),
         tags: std::sync::Arc::from(["own".into()]),
-        enable_tag_override,
+        details: InstanceDetails { enable_tag_override, ..InstanceDetails::default() }.into(),
         ..Instance::default()
     };
     let registration = Registration { instance: instance.clone(), checks: vec![ttl("c", 60)] };

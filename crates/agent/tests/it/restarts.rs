@@ -1,7 +1,7 @@
 //! What was acknowledged outlives the process.
 
 use crate::world::{World, catalog, ttl};
-use model::{Author, Check, Status};
+use model::{Author, Check, CheckDetails, Status};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -36,9 +36,13 @@ async fn maintenance_is_here_again_and_in_the_catalog() {
     let world = World::on(directory.path(), catalog()).await;
     let maintenance = |id: &str, instance: &str| Check {
         id: id.into(),
-        kind: "maintenance".into(),
-        notes: "work".into(),
         instance: instance.into(),
+        details: CheckDetails {
+            kind: "maintenance".into(),
+            notes: "work".into(),
+            ..CheckDetails::default()
+        }
+        .into(),
         ..Check::default()
     };
     world.register("web", vec![]).await.unwrap();
@@ -97,7 +101,8 @@ async fn a_store_that_grows_without_end_does_not() {
     let mut largest = 0;
     for round in 0..400 {
         let notes = format!("{round}{}", "x".repeat(10_000));
-        let check = Check { notes: notes.into(), ..ttl("c", 60) };
+        let mut check = ttl("c", 60);
+        check.notes = notes.into();
         world.register("web", vec![check]).await.unwrap();
         largest = largest.max(fs::metadata(&file).unwrap().len());
     }

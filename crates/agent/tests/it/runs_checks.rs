@@ -2,7 +2,7 @@
 
 use crate::world::{World, catalog, defined, http, ttl};
 use agent::Config;
-use model::{Check, CheckDefinition, Nanos, Status};
+use model::{CheckDefinition, Nanos, Status};
 use seams::Reader;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,7 +153,8 @@ async fn an_http_check_follows_its_service() {
         }
     });
     let world = World::new().await;
-    let check = Check { interval: "10ms".into(), ..http("h", &url, Nanos(10_000_000)) };
+    let mut check = http("h", &url, Nanos(10_000_000));
+    check.interval = "10ms".into();
     world.register("web", vec![check]).await.unwrap();
     let passing = format!("agent/n1 h passing HTTP GET {url}: 200 OK Output: ok");
     world.becomes(&["agent/n1 web", &passing]).await;

@@ -3,8 +3,8 @@
 use agent::{Agent, Config};
 use catalog::{Acl, Command, NodeKey, Outcome, Refusal};
 use model::{
-    Author, Check, CheckDefinition, Index, Instance, InstanceId, Nanos, Node, Owner, Registration,
-    Status, Tenant,
+    Author, Check, CheckDefinition, CheckDetails, Index, Instance, InstanceId, Nanos, Node, Owner,
+    Registration, Status, Tenant,
 };
 use seams::fakes::FakeCatalog;
 use seams::{
@@ -161,7 +161,12 @@ pub fn http(id: &str, url: &str, interval: Nanos) -> Check {
 
 pub fn defined(id: &str, kind: &str, definition: CheckDefinition) -> Check {
     let definition = Some(Box::new(definition));
-    Check { id: id.into(), kind: kind.into(), definition, ..Check::default() }
+    Check {
+        id: id.into(),
+        definition,
+        details: CheckDetails { kind: kind.into(), ..CheckDetails::default() }.into(),
+        ..Check::default()
+    }
 }
 
 pub fn put_instance(id: &str) -> Command {

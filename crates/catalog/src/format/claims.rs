@@ -4,11 +4,13 @@
 //! has no word for is refused.
 
 use super::error::{Fault, FormatError};
-use super::wire::{self, optional_uuid, strings, text_list, text_map, texts, uuid, uuid_bytes};
+use super::wire::{
+    self, optional_uuid, shared_tags, strings, text_list, text_map, texts, uuid, uuid_bytes,
+};
 use model::{
-    Behavior, Check, CheckDefinition, CheckId, FaceNames, Instance, InstanceId, KvEntry, Locality,
-    Nanos, Node, NodeName, Opaque, Phase, ServiceAddress, ServiceCheck, ServiceName, Session,
-    Status, Text, Weights,
+    Behavior, Check, CheckDefinition, CheckDetails, CheckId, FaceNames, Instance, InstanceDetails,
+    InstanceId, KvEntry, Locality, Nanos, Node, NodeName, Opaque, Phase, ServiceAddress,
+    ServiceCheck, ServiceName, Session, Status, Text, Weights,
 };
 use prost::Message;
 
@@ -143,26 +145,29 @@ impl TryFrom<wire::Instance> for Instance {
             node: NodeName::new(instance.node),
             id: InstanceId::new(instance.id),
             service: ServiceName::new(instance.service),
-            kind: instance.kind.into(),
-            tags: text_list(instance.tags).into(),
+            tags: shared_tags(instance.tags),
             address: instance.address.into(),
-            tagged_addresses: instance.tagged_addresses.map(|map| {
-                let entries = map.entries.into_iter();
-                entries.map(|(tag, address)| (Text::from(tag), address.into())).collect()
-            }),
-            meta: instance.meta.map(text_map),
             port: instance.port,
-            socket_path: instance.socket_path.into(),
-            weights: instance.weights.map_or_else(Weights::default, |weights| Weights {
-                passing: weights.passing,
-                warning: weights.warning,
-            }),
-            enable_tag_override: instance.enable_tag_override,
-            locality: instance.locality.map(|locality| Box::new(locality.into())),
-            proxy: instance.proxy.map(|text| Opaque(text.into())),
-            connect: instance.connect.map(|text| Opaque(text.into())),
-            phase: phase(instance.phase)?,
-            names: instance.names.map(|names| Box::new(names.into())),
+            details: InstanceDetails {
+                kind: instance.kind.into(),
+                tagged_addresses: instance.tagged_addresses.map(|map| {
+                    let entries = map.entries.into_iter();
+                    entries.map(|(tag, address)| (Text::from(tag), address.into())).collect()
+                }),
+                meta: instance.meta.map(text_map),
+                socket_path: instance.socket_path.into(),
+                weights: instance.weights.map_or_else(Weights::default, |weights| Weights {
+                    passing: weights.passing,
+                    warning: weights.warning,
+                }),
+                enable_tag_override: instance.enable_tag_override,
+                locality: instance.locality.map(|locality| Box::new(locality.into())),
+                proxy: instance.proxy.map(|text| Opaque(text.into())),
+                connect: instance.connect.map(|text| Opaque(text.into())),
+                phase: phase(instance.phase)?,
+                names: instance.names.map(|names| Box::new(names.into())),
+            }
+            .into(),
         })
     }
 }
@@ -230,16 +235,19 @@ impl From<wire::Check> for Check {
             id: CheckId::new(check.id),
             name: check.name.into(),
             status: Status::parse(&check.status),
-            notes: check.notes.into(),
             output: check.output.into(),
             instance: InstanceId::new(check.instance),
             service: ServiceName::new(check.service),
-            service_tags: text_list(check.service_tags).into(),
-            kind: check.kind.into(),
-            interval: check.interval.into(),
-            timeout: check.timeout.into(),
-            exposed_port: check.exposed_port,
+            service_tags: shared_tags(check.service_tags),
             definition: check.definition.map(|definition| Box::new((*definition).into())),
+            details: CheckDetails {
+                notes: check.notes.into(),
+                kind: check.kind.into(),
+                interval: check.interval.into(),
+                timeout: check.timeout.into(),
+                exposed_port: check.exposed_port,
+            }
+            .into(),
         }
     }
 }

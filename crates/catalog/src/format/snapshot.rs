@@ -7,10 +7,12 @@ use super::error::{Fault, SnapshotError};
 use super::frame::{FrameReader, FrameWriter, Table, WHAT, damaged, next_record};
 use super::record::{Owners, past_record_of, past_row_of, record_of, row_of};
 use super::wire;
+use crate::keys::{CheckKey, NodeKey};
 use crate::state::{Before, State};
 use crate::tables::history::HistoryEntry;
 use crate::{Outcome, View};
-use model::{Index, RequestKey, Timestamp};
+use model::{Check, Folded, Index, Instance, NodeName, RequestKey, Tenant, Text, Timestamp};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -116,6 +118,8 @@ pub fn read_snapshot(source: &mut dyn io::Read) -> Result<State, SnapshotError> 
 struct Loader {
     state: State,
     owners: Owners,
+    /// The services met, with the tags of an instance of each.
+    services: BTreeMap<Text, Arc<[Text]>>,
     /// The table of the frame at hand.
     table: Table,
     records: u64,
@@ -139,7 +143,7 @@ impl Loader {
             Table::End => self.end(next_record(records)?),
             _ => {
                 let mut row = row_of(table, next_record(records)?, &mut self.owners)?;
-                self.share_tags(&mut row);
+                self.share(&mut row);
                 self.frame.push(row);
                 Ok(())
             }
@@ -217,18 +221,59 @@ impl Loader {
         if end.records == self.records { Ok(()) } else { Err(missing("record")) }
     }
 
-    /// Lets a check that was just read share the tags of its instance, as those that were applied do.
-    fn share_tags(&self, row: &mut Before) {
-        let Before::Check(key, Some(check)) = row else { return };
-        if check.service_tags.is_empty() {
-            return;
+    /// Lets a row that was just read share texts and tags with others, as those that were applied do.
+    fn share(&mut self, row: &mut Before) {
+        match row {
+            Before::Node(key, Some(row)) => key.node.share(row.name.text()),
+            Before::Instance(key, Some(row)) => {
+                let Some(instance) = Arc::get_mut(row).map(|row| &mut row.claim) else { return };
+                self.share_node(key.tenant, &mut key.node, &mut instance.node);
+                key.id.share(instance.id.text());
+                self.share_service(instance);
+            }
+            Before::Check(key, Some(row)) => {
+                let Some(check) = Arc::get_mut(row).map(|row| &mut row.claim) else { return };
+                self.share_node(key.tenant, &mut key.node, &mut check.node);
+                key.id.share(check.id.text());
+                self.share_instance(key, check);
+            }
+            _ => {}
         }
-        let instance = self.state.instances.get(&key.node_key().instance(&check.instance));
-        if let Some(instance) = instance
-            && instance.tags == check.service_tags
-            && let Some(check) = Arc::get_mut(check)
-        {
-            check.claim.service_tags = Arc::clone(&instance.tags);
+    }
+
+    fn share_node(&self, tenant: Tenant, key: &mut Folded, name: &mut NodeName) {
+        // A short name is not shared but copied.
+        if key.as_str().len() > Text::INLINE {
+            let held = NodeKey { tenant, node: key.clone() };
+            if let Some((held, node)) = self.state.nodes.get_key_value(&held) {
+                name.share(node.name.text());
+                key.share(held.node.text());
+            }
+        }
+    }
+
+    fn share_service(&mut self, instance: &mut Instance) {
+        match self.services.get_key_value(instance.service.text()) {
+            Some((name, tags)) => {
+                instance.service.share(name);
+                if instance.tags == *tags {
+                    instance.tags = Arc::clone(tags);
+                }
+            }
+            None => {
+                let (name, tags) = (instance.service.text().clone(), Arc::clone(&instance.tags));
+                self.services.insert(name, tags);
+            }
+        }
+    }
+
+    fn share_instance(&self, key: &CheckKey, check: &mut Check) {
+        let instance = key.node_key().instance(&check.instance);
+        let Some(instance) = self.state.instances.get(&instance) else { return };
+        check.instance.share(instance.id.text());
+        check.service.share(instance.service.text());
+        if instance.tags == check.service_tags {
+            check.service_tags = Arc::clone(&instance.tags);
         }
     }
 }

@@ -10,8 +10,10 @@ use model::{Check, CheckId, NodeName, Row, Status, empty_tags};
 impl Tx<'_> {
     /// Writes a check; a rewrite of the same changes nothing.
     pub fn put_check(&mut self, mut check: Check) -> Result<(), Refusal> {
-        let (node, _) = self.need_node(&check.node)?;
+        let (node, node_row) = self.need_node(&check.node)?;
         let key = node.check(&check.id);
+        check.details.settle();
+        check.node.share(node_row.name.text());
         self.fill_in_service(&node, &mut check)?;
         let old = self.state.checks.get(&key).cloned();
         if let Some(old) = &old {
@@ -65,6 +67,7 @@ impl Tx<'_> {
                 check: check.id.clone(),
             });
         };
+        check.instance.share(instance.id.text());
         check.service = instance.service.clone();
         check.service_tags = instance.tags.clone();
         Ok(())

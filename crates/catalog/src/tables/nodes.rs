@@ -154,7 +154,8 @@ impl Tx<'_> {
     pub fn need_node(&self, name: &NodeName) -> Result<(NodeKey, Arc<Row<Node>>), Refusal> {
         let key = NodeKey::new(self.tenant, name);
         match self.state.nodes.get(&key) {
-            Some(row) => Ok((key, Arc::clone(row))),
+            // Its key again, of the row's own text: what is registered here shares it.
+            Some(row) => Ok((NodeKey::new(self.tenant, &row.name), Arc::clone(row))),
             None => Err(Refusal::MissingNode(name.clone())),
         }
     }

@@ -7,13 +7,20 @@ use crate::keys::InstanceKey;
 use crate::state::Tx;
 use crate::{Refusal, ServiceKey, ServiceMark, Watch};
 use model::{Instance, InstanceId, NodeName, Owner, Row};
+use std::sync::Arc;
 
 impl Tx<'_> {
     /// Writes an instance; a rewrite of the same changes nothing.
-    pub fn put_instance(&mut self, instance: Instance) -> Result<(), Refusal> {
-        let (node, _) = self.need_node(&instance.node)?;
+    pub fn put_instance(&mut self, mut instance: Instance) -> Result<(), Refusal> {
+        let (node, node_row) = self.need_node(&instance.node)?;
+        instance.details.settle();
+        instance.node.share(node_row.name.text());
         let key = node.instance(&instance.id);
         let service = ServiceKey::new(self.tenant, &instance.service);
+        if let Some((held, _)) = self.state.services.get_key_value(&service) {
+            instance.service.share(held.service.text());
+        }
+        self.share_tags(&service, &mut instance);
         let old = self.state.instances.get(&key).cloned();
         let mut count = 1;
         if let Some(old) = &old {
@@ -36,6 +43,16 @@ impl Tx<'_> {
         self.service_changed(&service, true, count);
         self.instances_changed(&key);
         Ok(())
+    }
+
+    /// Instances of a service mostly have the same tags: they keep them once.
+    fn share_tags(&self, service: &ServiceKey, instance: &mut Instance) {
+        if let Some(first) = self.state.members_of(service).next()
+            && !instance.tags.is_empty()
+            && first.tags == instance.tags
+        {
+            instance.tags = Arc::clone(&first.tags);
+        }
     }
 
     /// Removes an instance and its checks; one that is not there is no error.

@@ -88,7 +88,10 @@ mod tests {
     use super::*;
     use crate::transaction::Shown;
     use crate::{REFUSAL_TEXT, REQUEST_WINDOW, REQUESTS_KEPT, RESULTS_KEPT};
-    use model::{CheckDefinition, Index, KvEntry, KvKey, Opaque, Owner, Row, Text, TextMap};
+    use model::{
+        CheckDefinition, CheckDetails, Index, InstanceDetails, KvEntry, KvKey, Opaque, Owner, Row,
+        Text, TextMap,
+    };
     use std::sync::Arc;
 
     fn row<T>(claim: T) -> Arc<Row<T>> {
@@ -107,10 +110,14 @@ mod tests {
     fn rows() -> [(AnyRow, u64); 5] {
         let node = Node { meta: meta(), ..Node::default() };
         let instance = Instance {
-            meta: meta(),
             tags: [Text::new("v1"), Text::new("v22")].into(),
-            proxy: block("{\"a\":1}"),
-            connect: block("{}"),
+            details: InstanceDetails {
+                meta: meta(),
+                proxy: block("{\"a\":1}"),
+                connect: block("{}"),
+                ..InstanceDetails::default()
+            }
+            .into(),
             ..Instance::default()
         };
         let run = CheckDefinition {
@@ -120,7 +127,11 @@ mod tests {
             ..CheckDefinition::default()
         };
         let (output, notes) = (Text::new("four"), Text::new("two"));
-        let bare = Check { output, notes, ..Check::default() };
+        let bare = Check {
+            output,
+            details: CheckDetails { notes, ..CheckDetails::default() }.into(),
+            ..Check::default()
+        };
         let check = Check { definition: Some(Box::new(run)), ..bare.clone() };
         let value = KvEntry { value: b"value".as_slice().into(), ..KvEntry::default() };
         [

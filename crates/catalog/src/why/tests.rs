@@ -114,9 +114,13 @@ fn every_cause_says_what_brings_the_instance_back() {
                 node: "n1".into(),
                 id: "c".into(),
                 instance: "a".into(),
-                kind: kind.into(),
-                interval: interval.into(),
                 definition,
+                details: model::CheckDetails {
+                    kind: kind.into(),
+                    interval: interval.into(),
+                    ..model::CheckDetails::default()
+                }
+                .into(),
                 ..Check::default()
             },
             owner: model::Owner::http(),

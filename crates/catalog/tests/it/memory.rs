@@ -5,8 +5,8 @@ use crate::bytes::load;
 use catalog::format::write_snapshot;
 use catalog::{Claim, Command, Entry, View, apply};
 use model::{
-    Author, Check, CheckId, Index, Instance, InstanceId, Node, NodeName, Owner, ServiceName,
-    Status, Tenant, Text, Timestamp,
+    Author, Check, CheckDetails, CheckId, Index, Instance, InstanceId, Node, NodeName, Owner,
+    ServiceName, Status, Tenant, Text, Timestamp,
 };
 
 const NODES: usize = 10_000;
@@ -40,8 +40,12 @@ fn node_entry(number: usize) -> Entry {
             status: Status::Passing,
             output: Text::new("HTTP GET http://10.0.0.1:20000/health: 200 OK Output: ok"),
             instance: InstanceId::new(format!("service-{service:03}-{slot}")),
-            kind: Text::new("http"),
-            interval: Text::new("10s"),
+            details: CheckDetails {
+                kind: Text::new("http"),
+                interval: Text::new("10s"),
+                ..CheckDetails::default()
+            }
+            .into(),
             ..Check::default()
         })));
     }

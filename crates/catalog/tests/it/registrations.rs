@@ -4,9 +4,9 @@ use crate::bytes::{load, save};
 use catalog::format::{decode_entry, encode_entry};
 use catalog::{Claim, Command, Entry, NodeKey, Outcome, View, apply};
 use model::{
-    Author, Check, CheckDefinition, CheckId, FaceNames, Index, Instance, InstanceId, Locality,
-    Nanos, Node, NodeName, Opaque, Owner, Phase, ServiceAddress, ServiceName, Status, Tenant, Text,
-    TextMap, Timestamp, Weights,
+    Author, Check, CheckDefinition, CheckDetails, CheckId, FaceNames, Index, Instance,
+    InstanceDetails, InstanceId, Locality, Nanos, Node, NodeName, Opaque, Owner, Phase,
+    ServiceAddress, ServiceName, Status, Tenant, Text, TextMap, Timestamp, Weights,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -91,20 +91,23 @@ fn instance() -> impl Strategy<Value = Instance> {
         node: NodeName::default(),
         id: InstanceId::new(names.0),
         service: ServiceName::new(names.1),
-        kind: names.2,
         tags: names.3.into(),
         address: names.4,
-        tagged_addresses: place.0,
-        meta: place.1,
         port: place.2,
-        socket_path: place.3,
-        weights: rest.0,
-        enable_tag_override: rest.1,
-        locality: rest.2,
-        proxy: rest.3,
-        connect: rest.4,
-        phase: rest.5,
-        names: rest.6,
+        details: InstanceDetails {
+            kind: names.2,
+            tagged_addresses: place.0,
+            meta: place.1,
+            socket_path: place.3,
+            weights: rest.0,
+            enable_tag_override: rest.1,
+            locality: rest.2,
+            proxy: rest.3,
+            connect: rest.4,
+            phase: rest.5,
+            names: rest.6,
+        }
+        .into(),
     })
 }
 
@@ -166,13 +169,16 @@ fn check() -> impl Strategy<Value = (Check, bool)> {
                 id: CheckId::new(text()),
                 name: text(),
                 status,
-                notes: text(),
                 output: text(),
-                kind: text(),
-                interval: text(),
-                timeout: text(),
-                exposed_port,
                 definition: definition.map(Box::new),
+                details: CheckDetails {
+                    notes: text(),
+                    kind: text(),
+                    interval: text(),
+                    timeout: text(),
+                    exposed_port,
+                }
+                .into(),
                 ..Check::default()
             };
             (check, of_instance)

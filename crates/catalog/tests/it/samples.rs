@@ -5,10 +5,10 @@ use catalog::{
     KvCondition, KvWrite, Operation, Outcome, Refusal, Reply, RowName, Selection, Shown,
 };
 use model::{
-    Author, Behavior, Check, CheckDefinition, CheckId, Door, FaceNames, Index, Instance,
-    InstanceId, KvEntry, KvKey, Locality, Nanos, Node, NodeName, Opaque, Owner, Phase, RequestKey,
-    Row, ServiceAddress, ServiceCheck, ServiceName, Session, Status, Tenant, Text, TextMap,
-    Timestamp, Weights,
+    Author, Behavior, Check, CheckDefinition, CheckDetails, CheckId, Door, FaceNames, Index,
+    Instance, InstanceDetails, InstanceId, KvEntry, KvKey, Locality, Nanos, Node, NodeName, Opaque,
+    Owner, Phase, RequestKey, Row, ServiceAddress, ServiceCheck, ServiceName, Session, Status,
+    Tenant, Text, TextMap, Timestamp, Weights,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -60,25 +60,28 @@ pub fn instance() -> Instance {
         node: NodeName::from("Node-1"),
         id: InstanceId::from("web-1"),
         service: ServiceName::from("Web"),
-        kind: Text::new("connect-proxy"),
         tags: [Text::new("v1"), Text::new("a tag that is too long to stay inline")].into(),
         address: Text::new("10.0.0.2"),
-        tagged_addresses: Some(tagged.map(|(tag, address)| (Text::new(tag), address)).into()),
-        meta: Some(text_map(&[("version", "1.2.3")])),
         port: -1,
-        socket_path: Text::new("/run/web.sock"),
-        weights: Weights { passing: 10, warning: -1 },
-        enable_tag_override: true,
-        locality: locality(),
-        proxy: Some(Opaque(r#"{"Mode":"direct"}"#.into())),
-        connect: Some(Opaque("{}".into())),
-        phase: Phase::Draining,
-        names: Some(Box::new(FaceNames {
-            mesos_task: Some(Text::new("task")),
-            mesos_framework: Some(Text::new("marathon")),
-            cloud_map_namespace: Some(Text::new("example.local")),
-            cloud_map_service: Some(Text::new("web")),
-        })),
+        details: InstanceDetails {
+            kind: Text::new("connect-proxy"),
+            tagged_addresses: Some(tagged.map(|(tag, address)| (Text::new(tag), address)).into()),
+            meta: Some(text_map(&[("version", "1.2.3")])),
+            socket_path: Text::new("/run/web.sock"),
+            weights: Weights { passing: 10, warning: -1 },
+            enable_tag_override: true,
+            locality: locality(),
+            proxy: Some(Opaque(r#"{"Mode":"direct"}"#.into())),
+            connect: Some(Opaque("{}".into())),
+            phase: Phase::Draining,
+            names: Some(Box::new(FaceNames {
+                mesos_task: Some(Text::new("task")),
+                mesos_framework: Some(Text::new("marathon")),
+                cloud_map_namespace: Some(Text::new("example.local")),
+                cloud_map_service: Some(Text::new("web")),
+            })),
+        }
+        .into(),
     }
 }
 
@@ -121,16 +124,19 @@ pub fn check() -> Check {
         id: CheckId::from("Web-Http"),
         name: Text::new("answers over HTTP"),
         status: Status::Other(Text::new("odd")),
-        notes: Text::new("call Anna"),
         output: Text::new("HTTP GET: 200 OK"),
         instance: InstanceId::from("web-1"),
         service: ServiceName::from("Web"),
         service_tags: [Text::new("v1")].into(),
-        kind: Text::new("http"),
-        interval: Text::new("10s"),
-        timeout: Text::new("2s"),
-        exposed_port: 21500,
         definition: Some(Box::new(definition())),
+        details: CheckDetails {
+            notes: Text::new("call Anna"),
+            kind: Text::new("http"),
+            interval: Text::new("10s"),
+            timeout: Text::new("2s"),
+            exposed_port: 21500,
+        }
+        .into(),
     }
 }
 

@@ -6,8 +6,8 @@
 
 use catalog::{Command, NodeKey, View};
 use model::{
-    Check, CheckId, Instance, InstanceId, Node, NodeName, ServiceName, Status, Tenant, Text,
-    TextMap,
+    Check, CheckId, Instance, InstanceDetails, InstanceId, Node, NodeName, ServiceName, Status,
+    Tenant, Text, TextMap,
 };
 use std::time::Duration;
 
@@ -76,7 +76,11 @@ impl ServerRow {
             id: InstanceId::from(SERVERS),
             service: ServiceName::from(SERVERS),
             port: i64::from(self.port),
-            meta: Some(TextMap::from_iter(meta.map(|(k, v)| (k.into(), v.into())))),
+            details: InstanceDetails {
+                meta: Some(TextMap::from_iter(meta.map(|(k, v)| (k.into(), v.into())))),
+                ..InstanceDetails::default()
+            }
+            .into(),
             ..Instance::default()
         }
     }

@@ -209,7 +209,7 @@ fn only_what_runs_is_shown() {
             node: "n1".into(),
             id: "w".into(),
             service: "web".into(),
-            phase,
+            details: model::InstanceDetails { phase, ..model::InstanceDetails::default() }.into(),
             ..model::Instance::default()
         };
         world.write(vec![catalog::Command::PutInstance(Box::new(instance))]);

@@ -2,7 +2,10 @@
 
 use catalog::{Acl, Command};
 use dns::{Config, Table};
-use model::{Check, Instance, Node, NodeName, ServiceAddress, Status, Text, TextMap, Weights};
+use model::{
+    Check, Instance, InstanceDetails, Node, NodeName, ServiceAddress, Status, Text, TextMap,
+    Weights,
+};
 use seams::Projection;
 use seams::fakes::FakeCatalog;
 use serde_json::Value;
@@ -182,9 +185,12 @@ fn instance(node: &str, body: &Value) -> Instance {
         service: service.into(),
         tags: body["Tags"].as_array().into_iter().flatten().map(|tag| text(tag).into()).collect(),
         address: text(&body["Address"]).into(),
-        tagged_addresses: tagged,
         port: body["Port"].as_i64().unwrap_or(0),
-        weights: Weights { passing: weight("Passing"), warning: weight("Warning") },
-        ..Instance::default()
+        details: InstanceDetails {
+            tagged_addresses: tagged,
+            weights: Weights { passing: weight("Passing"), warning: weight("Warning") },
+            ..InstanceDetails::default()
+        }
+        .into(),
     }
 }

@@ -7,7 +7,9 @@ use super::error::Problem;
 use super::json::{Place, members, nanos};
 use lang::duration;
 use lang::json::Json;
-use model::{Check, CheckDefinition, CheckId, InstanceId, Nanos, Status, Text, empty_tags};
+use model::{
+    Check, CheckDefinition, CheckDetails, CheckId, InstanceId, Nanos, Status, Text, empty_tags,
+};
 use std::collections::BTreeMap;
 
 /// Where a definition was given.
@@ -153,12 +155,16 @@ impl Definition {
             id: CheckId::new(id),
             name,
             status: Status::parse(status),
-            notes: self.notes,
             instance: InstanceId::new(self.instance),
             service_tags: empty_tags(),
-            kind: Text::new(kind(&self.run)),
-            interval: shown(self.run.interval),
-            timeout: shown(self.run.timeout),
+            details: CheckDetails {
+                notes: self.notes,
+                kind: Text::new(kind(&self.run)),
+                interval: shown(self.run.interval),
+                timeout: shown(self.run.timeout),
+                ..CheckDetails::default()
+            }
+            .into(),
             definition: Some(Box::new(self.run)),
             ..Check::default()
         }

@@ -8,7 +8,7 @@ use super::local_health::{NODE_MAINTENANCE, SERVICE_MAINTENANCE};
 use crate::answer::Answer;
 use crate::call::Call;
 use lang::{number, quote};
-use model::{Check, CheckId, InstanceId, Status, Text};
+use model::{Check, CheckDetails, CheckId, InstanceId, Status, Text};
 use seams::RegisterError;
 
 /// `PUT /v1/agent/maintenance`: this node.
@@ -19,7 +19,7 @@ pub async fn of_node(call: Call) -> Result<Answer, Problem> {
     let check = Check {
         id: CheckId::from(NODE_MAINTENANCE),
         name: Text::new("Node Maintenance Mode"),
-        notes: reason(&call, "node"),
+        details: CheckDetails { notes: reason(&call, "node"), ..CheckDetails::default() }.into(),
         ..Check::default()
     };
     set(&call, wanted, check).await
@@ -39,10 +39,10 @@ pub async fn of_instance(call: Call) -> Result<Answer, Problem> {
     let check = Check {
         id: CheckId::new(Text::from(format!("{SERVICE_MAINTENANCE}{}", instance.id))),
         name: Text::new("Service Maintenance Mode"),
-        notes: reason(&call, "service"),
         instance: instance.id,
         service: instance.service,
         service_tags: instance.tags,
+        details: CheckDetails { notes: reason(&call, "service"), ..CheckDetails::default() }.into(),
         ..Check::default()
     };
     set(&call, wanted, check).await
@@ -72,8 +72,8 @@ async fn set(call: &Call, wanted: bool, check: Check) -> Result<Answer, Problem>
     match (wanted, registrar.check(&check.id).is_some()) {
         (true, false) => {
             let node = call.context.identity.node_name.clone();
-            let kind = Text::new("maintenance");
-            let check = Check { node, kind, status: Status::Critical, ..check };
+            let mut check = Check { node, status: Status::Critical, ..check };
+            check.kind = Text::new("maintenance");
             registrar.register_check(check, call.author()).await?;
         }
         (false, true) => match registrar.deregister_check(check.id, call.author()).await {

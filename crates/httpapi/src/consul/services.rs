@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn an_address_is_told_by_family_too() {
         let instance = read(r#"{"Name":"w","Address":"10.1.1.1","Port":81}"#).unwrap().instance;
-        let tags = instance.tagged_addresses.unwrap();
+        let tags = instance.tagged_addresses.clone().unwrap();
         assert_eq!(tags.keys().map(Text::as_str).collect::<Vec<_>>(), ["lan_ipv4", "wan_ipv4"]);
         assert_eq!(tags["wan_ipv4"], ServiceAddress { address: "10.1.1.1".into(), port: 81 });
         assert_eq!(read(r#"{"Name":"w","Address":"h"}"#).unwrap().instance.tagged_addresses, None);

@@ -158,7 +158,10 @@ mod tests {
             ("w1-sidecar-proxy", "web-sidecar-proxy")
         );
         assert_eq!((instance.kind.as_str(), instance.port), ("connect-proxy", 21_001));
-        assert_eq!((instance.tags.len(), instance.meta.map(|meta| meta.len())), (1, Some(1)));
+        assert_eq!(
+            (instance.tags.len(), instance.meta.as_ref().map(|meta| meta.len())),
+            (1, Some(1))
+        );
         let proxy = Block::of(instance.proxy.as_ref());
         assert_eq!(proxy.text("DestinationServiceName"), Some("web"));
         assert_eq!(proxy.text(DESTINATION), Some("w1"));

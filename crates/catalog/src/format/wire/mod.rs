@@ -16,6 +16,7 @@ pub(super) use transaction::*;
 
 use super::error::Fault;
 use model::{Text, TextMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) fn texts(map: &TextMap) -> Texts {
@@ -32,6 +33,14 @@ pub(super) fn strings(list: &[Text]) -> Vec<String> {
 
 pub(super) fn text_list(list: Vec<String>) -> Vec<Text> {
     list.into_iter().map(Text::from).collect()
+}
+
+/// Tags; no tags cost nothing.
+pub(super) fn shared_tags(list: Vec<String>) -> Arc<[Text]> {
+    match list.is_empty() {
+        true => model::empty_tags(),
+        false => text_list(list).into(),
+    }
 }
 
 pub(super) fn uuid_bytes(id: &Uuid) -> Vec<u8> {

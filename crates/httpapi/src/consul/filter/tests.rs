@@ -1,6 +1,7 @@
 //! Each row has the fields of its table, and what they hold is of the kinds that the table says.
 
 use super::*;
+use model::{CheckDetails, InstanceDetails};
 use model::{CheckId, Index, InstanceId, NodeName, Owner, ServiceName, Status, TextMap, Weights};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -32,18 +33,21 @@ fn instance() -> Instance {
         node: NodeName::new("a"),
         id: InstanceId::new("web1"),
         service: ServiceName::new("web"),
-        kind: "connect-proxy".into(),
         tags: Arc::from(["v1".into()]),
         address: "10.5.5.5".into(),
-        tagged_addresses: Some([("lan".into(), at)].into()),
-        meta: pairs("ver", "2"),
         port: 81,
-        socket_path: "/run/web".into(),
-        weights: Weights { passing: 7, warning: 3 },
-        enable_tag_override: true,
-        proxy: Some(Opaque(proxy.into())),
-        connect: Some(Opaque(r#"{"Native":true}"#.into())),
-        ..Instance::default()
+        details: InstanceDetails {
+            kind: "connect-proxy".into(),
+            tagged_addresses: Some([("lan".into(), at)].into()),
+            meta: pairs("ver", "2"),
+            socket_path: "/run/web".into(),
+            weights: Weights { passing: 7, warning: 3 },
+            enable_tag_override: true,
+            proxy: Some(Opaque(proxy.into())),
+            connect: Some(Opaque(r#"{"Native":true}"#.into())),
+            ..InstanceDetails::default()
+        }
+        .into(),
     }
 }
 
@@ -53,16 +57,19 @@ fn check_row() -> Check {
         id: CheckId::new("w1"),
         name: "web".into(),
         status: Status::Warning,
-        notes: "n".into(),
         output: "refused".into(),
         instance: InstanceId::new("web1"),
         service: ServiceName::new("web"),
         service_tags: Arc::from(["v1".into()]),
-        kind: "http".into(),
-        interval: "10s".into(),
-        timeout: "1s".into(),
-        exposed_port: 5,
         definition: None,
+        details: CheckDetails {
+            notes: "n".into(),
+            kind: "http".into(),
+            interval: "10s".into(),
+            timeout: "1s".into(),
+            exposed_port: 5,
+        }
+        .into(),
     }
 }
 

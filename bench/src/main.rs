@@ -52,6 +52,7 @@ const BENCHES: &[Bench] = &[
 type About = (&'static str, u64, &'static [(&'static str, &'static str)]);
 
 const KNOT: (&str, &str) = ("knotd", "knot");
+const NGINX: (&str, &str) = ("nginx", "nginx-light");
 const ETCD: (&str, &str) = ("etcd", "etcd-server");
 
 /// What is to be known before one begins.
@@ -60,6 +61,7 @@ const ABOUT: &[About] = &[
     ("dns-large", 60, &[]),
     ("register", 60, &[ETCD]),
     ("kv", 90, &[ETCD]),
+    ("health", 90, &[NGINX]),
     ("memory", 60, &[]),
     ("idle", 60, &[ETCD]),
     ("waiters", 120, &[]),
@@ -112,4 +114,16 @@ fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     directories.any(|directory| directory.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_benchmark_says_what_is_to_be_known_of_it() {
+        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+        let known: Vec<&str> = ABOUT.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names, known);
+    }
 }

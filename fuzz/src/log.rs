@@ -58,7 +58,7 @@ pub fn entry_survives(entry: &Entry) {
 pub fn view_survives(view: &View) {
     let saved = save(view);
     let loaded = read_snapshot(&mut saved.as_slice()).expect("what was written is read");
-    assert_eq!(save(&View::new(Acl::Off).replaced_by(loaded)), saved, "a snapshot changed");
+    assert!(loaded == *view.state(), "a snapshot lacks something");
 }
 
 fn save(view: &View) -> Vec<u8> {

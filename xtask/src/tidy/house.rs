@@ -112,13 +112,16 @@ fn is_test_path(path: &str) -> bool {
     path.starts_with("testing/") || path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
+/// What no person wrote: inputs of the fuzzer.
+const NOISE: &str = "fuzz/corpus/";
+
 /// Every file that git tracks or would add, if it is text and there.
 fn committed_texts() -> Result<BTreeMap<String, String>> {
     let mut list = Command::new("git");
     list.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
     let names = shell::output(&mut list).context("list the files of the checkout")?;
     let mut texts = BTreeMap::new();
-    for name in names.split('\0').filter(|name| !name.is_empty()) {
+    for name in names.split('\0').filter(|name| !name.is_empty() && !name.starts_with(NOISE)) {
         // A file that was removed but not yet committed so, or is no text, has nothing to say.
         let Ok(bytes) = std::fs::read(name) else { continue };
         if let Ok(text) = String::from_utf8(bytes) {

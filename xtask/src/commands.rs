@@ -22,6 +22,7 @@ const BENCHES: &[&str] = &[
     "waiters",
     "shared",
     "checks",
+    "storm",
 ];
 
 /// All that must hold before a change is done, cheapest first.

@@ -16,7 +16,7 @@ pub enum Class {
     Write,
     /// Reads something of usual size; one that was large the last time needs a turn.
     Read,
-    /// Lists everything of a kind; needs a turn.
+    /// Lists everything of a kind; needs a turn, unless it was short the last time.
     Bulk,
 }
 

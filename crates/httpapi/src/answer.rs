@@ -86,14 +86,14 @@ impl Answer {
     }
 
     /// Whether its bytes go out as they are, neither indented nor compressed.
-    pub fn is_finished(&self, pretty: bool, request: &HeaderMap) -> bool {
+    pub fn is_finished(&self, pretty: bool, gzip: bool) -> bool {
         let indents = pretty && matches!(self.content, Content::Json(_));
-        !indents && !takes_gzip(request)
+        !indents && !gzip
     }
 
     /// The answer as the connection takes it: indented if `pretty`, compressed if the client can
-    /// take it and it is worth it.
-    pub fn finish(self, pretty: bool, request: &HeaderMap) -> Response {
+    /// take it (`gzip`) and it is worth it.
+    pub fn finish(self, pretty: bool, gzip: bool) -> Response {
         let (kind, body) = match self.content {
             Content::Json(body) if pretty => (Some("application/json"), indented(&body)),
             Content::Json(body) => (Some("application/json"), body),
@@ -101,7 +101,7 @@ impl Answer {
             Content::Typed(kind, body) => (Some(kind), body),
             Content::Nothing => (None, Bytes::new()),
         };
-        let compress = body.len() >= WORTH_COMPRESSING && takes_gzip(request);
+        let compress = gzip && body.len() >= WORTH_COMPRESSING;
         let mut response =
             Response::new(Full::new(if compress { compressed(&body) } else { body }));
         *response.status_mut() = self.status;
@@ -119,7 +119,7 @@ impl Answer {
 }
 
 /// Whether the client takes gzip: named, and not with `q=0`.
-fn takes_gzip(request: &HeaderMap) -> bool {
+pub fn takes_gzip(request: &HeaderMap) -> bool {
     let values = request.get_all(header::ACCEPT_ENCODING).iter();
     let mut offers = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
     offers.any(|offer| {

@@ -10,7 +10,6 @@ use crate::answer::Answer;
 use crate::consul::blocking::{Body, Found};
 use crate::consul::error::{Crowded, Problem, Stop};
 use crate::dialects::Acting;
-use http::HeaderMap;
 use net::http::Response;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +20,9 @@ use tokio::sync::oneshot;
 
 /// From here on an answer is large.
 const LARGE: usize = 256 << 10;
+
+/// From here on a list needs a turn: hundreds of them at once are what everybody else would wait for.
+const LONG_LIST: usize = 16 << 10;
 
 /// How large a list is taken to be that was not seen lately.
 const UNSEEN: usize = 1 << 20;
@@ -128,23 +130,28 @@ impl Aside {
     /// Has a list made that is no read of a view.
     pub async fn act(&self, path: &str, acting: Acting) -> Result<Answer, Problem> {
         let seen = self.seen(path, false);
-        let _turn = match cost(Class::Bulk, &seen) {
-            None => None,
-            Some(cost) => Some(self.enter(Class::Bulk, cost, Insists::No).await?),
+        let answer = match cost(Class::Bulk, &seen) {
+            None => acting.await?,
+            Some(cost) => {
+                let _turn = self.enter(Class::Bulk, cost, Insists::No).await?;
+                match is_alone() {
+                    true => acting.await?,
+                    false => beside(|| Handle::current().block_on(acting))?,
+                }
+            }
         };
-        let answer = acting.await?;
         seen.note(answer.size());
         Ok(answer)
     }
 
     /// Makes an answer into what the connection takes. It goes before what is not begun yet.
-    pub async fn finish(&self, answer: Answer, pretty: bool, request: &HeaderMap) -> Response {
+    pub async fn finish(&self, answer: Answer, pretty: bool, gzip: bool) -> Response {
         let size = answer.size();
-        if size < LARGE || answer.is_finished(pretty, request) {
-            return answer.finish(pretty, request);
+        if size < LARGE || answer.is_finished(pretty, gzip) {
+            return answer.finish(pretty, gzip);
         }
         let _turn = self.enter(Class::Write, size, Insists::Yes).await;
-        beside(|| answer.finish(pretty, request))
+        beside(|| answer.finish(pretty, gzip))
     }
 
     fn seen(&self, path: &str, below: bool) -> Seen<'_> {
@@ -226,8 +233,9 @@ impl Drop for Place<'_> {
 
 /// What a request will cost, if it needs a turn.
 fn cost(class: Class, seen: &Seen<'_>) -> Option<usize> {
+    let large = if class == Class::Bulk { LONG_LIST } else { LARGE };
     match seen.size() {
-        Some(size) => (size >= LARGE).then_some(size),
+        Some(size) => (size >= large).then_some(size),
         None => (class == Class::Bulk).then_some(UNSEEN),
     }
 }
@@ -241,10 +249,15 @@ fn size(body: &Body) -> usize {
 
 /// Does the work while another thread serves who is served by this one.
 fn beside<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => work(),
-        _ => tokio::task::block_in_place(work),
+    match is_alone() {
+        true => work(),
+        false => tokio::task::block_in_place(work),
     }
+}
+
+/// Whether there is no other thread.
+fn is_alone() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
 }
 
 #[cfg(test)]
@@ -297,7 +310,7 @@ mod tests {
         };
         assert!(!act(10), "not seen yet");
         aside.seen("/list", false).note(10);
-        assert!(act(LARGE), "small the last time");
-        assert!(!act(10), "large the last time");
+        assert!(act(LONG_LIST), "small the last time");
+        assert!(!act(10), "long the last time");
     }
 }

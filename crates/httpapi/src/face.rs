@@ -5,7 +5,7 @@
 //! the Enterprise edition.
 
 use crate::admission::Class;
-use crate::answer::{Answer, Content};
+use crate::answer::{Answer, Content, takes_gzip};
 use crate::aside::Aside;
 use crate::call::Call;
 use crate::consul::blocking;
@@ -14,12 +14,13 @@ use crate::context::{Context, Settings};
 use crate::dialects::{Door, Place, Route, Verb, find};
 use crate::events::Events;
 use crate::kept::Kept;
+use crate::meters::Meters;
 use crate::recent::Recent;
 use crate::target::{Query, clean, decode, is_printable};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
-use net::http::{Request, Response, Service};
+use net::http::{Request, Service};
 use seams::BoxFuture;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -76,48 +77,70 @@ struct Face {
 
 impl Service for Face {
     fn call(&self, request: Request) -> net::http::Answer {
-        Box::pin(serve(self.clone(), request))
+        serve(self.clone(), request)
     }
 }
 
-async fn serve(face: Face, request: Request) -> Response {
+/// What is known of an answer once its request is taken apart.
+enum Coming {
+    /// It is there.
+    There(Answer),
+    /// It is behind a door.
+    Behind { route: &'static str, verb: Verb, door: Door, call: Box<Call>, could_wait: bool },
+}
+
+/// Takes a request apart at once, so that only what is needed stays while it is answered.
+fn serve(face: Face, request: Request) -> net::http::Answer {
     let (began, peer) = (Instant::now(), request.peer);
-    let headers = request.head.headers.clone();
-    let id = request_id(&headers);
+    let gzip = takes_gzip(&request.head.headers);
+    let id = request_id(&request.head.headers);
     let method = request.head.method.clone();
     let path = request.head.uri.path().to_owned();
-    let span = debug_span!("http.request", request = id);
     let (context, aside) = (Arc::clone(&face.context), Arc::clone(&face.aside));
     let lead = lead(&context.settings, &method, &path, &request);
     let bare = matches!(lead, Lead::Away(_));
-    let (answer, pretty) = match lead {
-        Lead::Away(answer) | Lead::Nowhere(answer) => {
-            let status = answer.status.as_u16();
-            context.meters.answered("none", "other", status, began.elapsed(), false);
-            (answer, context.identity.dev_mode)
-        }
+    let mut pretty = context.identity.dev_mode;
+    let coming = match lead {
+        Lead::Away(answer) | Lead::Nowhere(answer) => Coming::There(answer),
         Lead::To { route, verb, class, door, rest, query } => {
             let could_wait = query.has("index") || query.has("hash");
-            let pretty = context.identity.dev_mode || query.has("pretty");
-            let call = face.call(request, class, query, rest, &id);
-            let answer = knock(door, call).instrument(span).await;
-            let status = answer.status.as_u16();
-            context.meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
-            (answer.with(POLICY, ALLOW_ALL), pretty)
+            pretty |= query.has("pretty");
+            let call = Box::new(face.call(request, class, query, rest, &id));
+            Coming::Behind { route, verb, door, call, could_wait }
         }
     };
-    debug!(
-        %method, path, status = answer.status.as_u16(), request = id, %peer,
-        elapsed_s = began.elapsed().as_secs_f64(), "answered"
-    );
-    let id = HeaderValue::from_str(&id).expect("printable letters are a header");
-    let mut response = aside.finish(answer.with(REQUEST_ID, id), pretty, &headers).await;
-    if !bare {
-        for (name, value) in &context.settings.response_headers {
-            response.headers_mut().entry(name).or_insert_with(|| value.clone());
+    Box::pin(async move {
+        let answer = fetch(coming, &context.meters, began, &id).await;
+        debug!(
+            %method, path, status = answer.status.as_u16(), request = id, %peer,
+            elapsed_s = began.elapsed().as_secs_f64(), "answered"
+        );
+        let id = HeaderValue::from_str(&id).expect("printable letters are a header");
+        let mut response = aside.finish(answer.with(REQUEST_ID, id), pretty, gzip).await;
+        if !bare {
+            for (name, value) in &context.settings.response_headers {
+                response.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
+        }
+        response
+    })
+}
+
+async fn fetch(coming: Coming, meters: &Meters, began: Instant, id: &str) -> Answer {
+    match coming {
+        Coming::There(answer) => {
+            let status = answer.status.as_u16();
+            meters.answered("none", "other", status, began.elapsed(), false);
+            answer
+        }
+        Coming::Behind { route, verb, door, call, could_wait } => {
+            let span = debug_span!("http.request", request = id);
+            let answer = knock(door, call).instrument(span).await;
+            let status = answer.status.as_u16();
+            meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
+            answer.with(POLICY, ALLOW_ALL)
         }
     }
-    response
 }
 
 impl Face {
@@ -164,18 +187,18 @@ fn request_id(headers: &HeaderMap) -> String {
     sent.unwrap_or_else(|| Uuid::new_v4().simple().to_string())
 }
 
-async fn knock(door: Door, call: Call) -> Answer {
+async fn knock(door: Door, call: Box<Call>) -> Answer {
     match door {
-        Door::Read(door) => blocking::answer(&call, &door).await,
+        Door::Read(door) => blocking::answer(call, &door).await,
         Door::Act(act) => {
             let context = Arc::clone(&call.context);
             let answered = match call.class {
                 Class::Bulk => {
                     let aside = Arc::clone(&call.aside);
                     let path = call.request.head.uri.path().to_owned();
-                    aside.act(&path, act(call)).await
+                    aside.act(&path, act(*call)).await
                 }
-                _ => act(call).await,
+                _ => act(*call).await,
             };
             answered.unwrap_or_else(|problem| {
                 context.meters.refused(&problem);

@@ -6,6 +6,7 @@
 //! is being answered takes the answer's future with it.
 
 mod body;
+mod desk;
 mod pool;
 mod stream;
 mod traffic;
@@ -16,12 +17,14 @@ pub use traffic::{Limit, Traffic};
 use crate::connections::{self, Connections};
 use body::{Budget, Taken};
 use bytes::Bytes;
+use desk::{Desk, Parked, Patience};
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pool::{Pool, Share};
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -99,6 +102,21 @@ pub struct Request {
     pub peer: SocketAddr,
     body: Incoming,
     taken: Taken,
+    patience: Patience,
+}
+
+impl Request {
+    /// Says that from now on this request waits, so that its connection keeps little meanwhile: of the
+    /// head only the method and the target stay.
+    pub fn waits(&mut self) {
+        self.patience.wait();
+        // Each of them holds on to the buffer that the head was read into.
+        self.head.headers = http::HeaderMap::new();
+        self.head.extensions = http::Extensions::new();
+        if let Ok(uri) = http::Uri::try_from(self.head.uri.to_string()) {
+            self.head.uri = uri;
+        }
+    }
 }
 
 /// An answer.
@@ -216,34 +234,62 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
             shared.traffic.refuse(Limit::ConnectionsOfClient);
             // Telling costs a little; a flood is not told.
             let Ok(_turn) = shared.refusing.try_acquire() else { return };
-            return refuse(stream).await;
+            return Box::pin(refuse(stream)).await;
         }
     };
     let begun = shared.traffic.begin();
     // Small answers must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let (stream, watch) = Stream::new(stream, &shared.limits, shared.traffic.clone());
-    let service = service_fn(|request| {
-        let (shared, watch) = (Arc::clone(&shared), watch.clone());
-        async move {
-            tokio::select! {
-                biased;
-                answer = answer(request, peer, shared) => Ok(answer),
-                gone = watch.gone() => Err(gone),
-            }
-        }
-    });
-    let serving = hyper::server::conn::http1::Builder::new()
+    let (mut stream, watch) = Stream::new(stream, &shared.limits, shared.traffic.clone());
+    let desk = Desk::new(&shared, peer, watch);
+    while let Some((idle, parked)) = Box::pin(engine(stream, &desk, &shared)).await {
+        let waited = tokio::select! {
+            biased;
+            waited = desk.wait(parked) => waited,
+            () = shared.out_of_time() => None,
+        };
+        let Some(mut again) = waited else { break };
+        again.extend_from_slice(&idle.unread);
+        stream = idle.stream.after(again.into());
+    }
+    drop((place, begun));
+}
+
+/// A connection without an engine, and what was read of the next requests.
+struct Idle {
+    stream: Stream,
+    unread: Vec<u8>,
+}
+
+/// Speaks HTTP until the connection ends or its request waits.
+async fn engine(stream: Stream, desk: &Arc<Desk>, shared: &Shared) -> Option<(Idle, Parked)> {
+    let service = service_fn(|request| Arc::clone(desk).ask(request));
+    let mut serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.header_timeout)
         .title_case_headers(true)
+        .half_close(true)
         .max_buf_size(shared.limits.head.max(SMALLEST_BUFFER))
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
+    let served = poll_fn(|context| match Pin::new(&mut serving).poll(context) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if desk.may_park() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
     let ended = tokio::select! {
-        ended = &mut serving => ended,
+        biased;
+        served = served => match served {
+            Some(ended) => ended,
+            None => {
+                let parked = desk.park()?;
+                let parts = serving.into_parts();
+                // Copied: what was read, even nothing, holds on to the whole buffer.
+                let unread = parts.read_buf.to_vec();
+                return Some((Idle { stream: parts.io.into_inner(), unread }, parked));
+            }
+        },
         () = shared.ending.cancelled() => {
-            serving.as_mut().graceful_shutdown();
+            Pin::new(&mut serving).graceful_shutdown();
             match tokio::time::timeout(shared.limits.shutdown_grace, serving).await {
                 Ok(ended) => ended,
                 Err(_) => Ok(()),
@@ -254,24 +300,17 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         if error.is_timeout() {
             shared.traffic.refuse(Limit::HeadTime);
         }
-        debug!(%peer, %error, "connection ended early");
+        debug!(peer = %desk.peer(), %error, "connection ended early");
     }
-    drop((place, begun));
+    None
 }
 
-async fn answer(
-    request: http::Request<Incoming>,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-) -> Response {
-    let (head, body) = request.into_parts();
-    if head_size(&head) > shared.limits.head {
-        shared.traffic.refuse(Limit::Head);
-        return too_large_a_head();
+impl Shared {
+    /// Comes when what is still running at the end gets no more time.
+    async fn out_of_time(&self) {
+        self.ending.cancelled().await;
+        tokio::time::sleep(self.limits.shutdown_grace).await;
     }
-    let taken = Taken::nothing(&shared.budget, peer.ip());
-    let response = shared.service.call(Request { head, peer, body, taken }).await;
-    counted(response, peer.ip(), &shared)
 }
 
 /// The bytes of a head as it was sent, about; the connection's buffer ends only far larger ones.

@@ -109,13 +109,13 @@ pub enum Family {
 pub const MOST_HOLDS: usize = 8;
 
 /// Answers a read, waiting if that is asked.
-pub async fn answer(call: &Call, door: &ReadDoor) -> Answer {
-    let options = match ReadOptions::parse(call) {
+pub async fn answer(call: Box<Call>, door: &ReadDoor) -> Answer {
+    let options = match ReadOptions::parse(&call) {
         Ok(options) => options,
         Err(problem) => return problem.answer(),
     };
-    let asked = Asked { call, door, options: &options, insists: Insists::No };
-    let doors = match call.doors() {
+    let mut asked = Asked { call, door, options, insists: Insists::No };
+    let doors = match asked.call.doors() {
         Ok(doors) => doors,
         Err(problem) => return asked.failed(&problem),
     };
@@ -147,23 +147,23 @@ impl Seen {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Asked<'c> {
-    call: &'c Call,
-    door: &'c ReadDoor,
-    options: &'c ReadOptions,
+struct Asked<'d> {
+    call: Box<Call>,
+    door: &'d ReadDoor,
+    options: ReadOptions,
     /// Who has waited for a change is not told to come again.
     insists: Insists,
 }
 
 impl Asked<'_> {
-    async fn wait(&self, reader: &dyn Reader) -> Result<Found, Problem> {
+    async fn wait(&mut self, reader: &dyn Reader) -> Result<Found, Problem> {
         let (found, at) = self.look(reader).await?;
         if self.options.index == 0 || found.index.0 > self.options.index {
             return Ok(found);
         }
-        let woken = Asked { insists: Insists::Yes, ..*self };
-        woken.wait_on(reader, Seen::of(found, at)).await
+        self.insists = Insists::Yes;
+        self.call.request.waits();
+        self.wait_on(reader, Seen::of(found, at)).await
     }
 
     async fn wait_on(&self, reader: &dyn Reader, mut seen: Seen) -> Result<Found, Problem> {
@@ -276,7 +276,7 @@ impl Asked<'_> {
         let (index, marks) = (self.door.index?, reader.marks()?);
         let auth = view.authorizer(&self.call.token);
         let read = self.call.kept.read(&self.read_key(&auth), marks)?;
-        let index = index(&Scene { view, auth: &auth, call: self.call }).ok()?;
+        let index = index(&Scene { view, auth: &auth, call: &self.call }).ok()?;
         let (body, watches) = (Body::Json(read.body.clone()), read.watches.clone());
         Some(Found { body, index, watches, filtered: read.filtered })
     }
@@ -285,7 +285,7 @@ impl Asked<'_> {
     fn keep(&self, found: &Found, view: &View, since: u64) {
         let (Some(index), Body::Json(body)) = (self.door.index, &found.body) else { return };
         let auth = view.authorizer(&self.call.token);
-        let told = index(&Scene { view, auth: &auth, call: self.call });
+        let told = index(&Scene { view, auth: &auth, call: &self.call });
         // Some parameters make another read of it, with an index of its own.
         if told.is_ok_and(|index| index == found.index) {
             let (body, watches) = (body.clone(), found.watches.clone());
@@ -295,13 +295,13 @@ impl Asked<'_> {
     }
 
     fn read_key<'k>(&'k self, auth: &'k Authorizer) -> ReadKey<'k> {
-        let Call { request, query, .. } = self.call;
+        let Call { request, query, .. } = &*self.call;
         ReadKey { path: request.head.uri.path(), query, auth }
     }
 
     fn evaluate(&self, view: &View) -> Result<Found, Stop> {
         let auth = view.authorizer(&self.call.token);
-        let scene = Scene { view, auth: &auth, call: self.call };
+        let scene = Scene { view, auth: &auth, call: &self.call };
         (self.door.evaluate)(&scene)
     }
 
@@ -339,7 +339,7 @@ impl Asked<'_> {
     /// Says whether the same was asked for before. The answer is fresh all the same, and so suits
     /// every `Cache-Control`.
     fn with_cache(&self, answer: Answer) -> Answer {
-        let Call { recent, request, query, token, .. } = self.call;
+        let Call { recent, request, query, token, .. } = &*self.call;
         match recent.asked_before(request.head.uri.path(), query, token) {
             false => answer.with(name("x-cache"), HeaderValue::from_static("MISS")),
             true => answer

@@ -5,10 +5,12 @@
 //! watch that asks the socket itself.
 
 use super::{Limit, Limits, Traffic};
+use bytes::{Buf, Bytes};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -17,11 +19,19 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// A connection whose writes must make progress.
 pub(super) struct Stream {
-    socket: Arc<TcpStream>,
+    line: Arc<Line>,
+    /// Read before what the socket has.
+    before: Bytes,
     grace: Duration,
     rate: usize,
     behind: Option<Behind>,
     traffic: Traffic,
+}
+
+struct Line {
+    socket: TcpStream,
+    /// Whether something written is not sent yet.
+    is_behind: AtomicBool,
 }
 
 /// A client that does not take what is sent as fast as it is.
@@ -33,17 +43,22 @@ struct Behind {
 
 /// Sees whether the client of a connection has gone.
 #[derive(Clone)]
-pub(super) struct Watch(Arc<TcpStream>);
+pub(super) struct Watch(Arc<Line>);
 
 /// A request that is answered sooner is not watched.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Stream {
     pub fn new(socket: TcpStream, limits: &Limits, traffic: Traffic) -> (Stream, Watch) {
-        let socket = Arc::new(socket);
-        let watch = Watch(Arc::clone(&socket));
+        let line = Arc::new(Line { socket, is_behind: AtomicBool::new(false) });
+        let watch = Watch(Arc::clone(&line));
         let (grace, rate) = (limits.write_timeout, limits.write_rate.max(1));
-        (Stream { socket, grace, rate, behind: None, traffic }, watch)
+        (Stream { line, before: Bytes::new(), grace, rate, behind: None, traffic }, watch)
+    }
+
+    /// The same connection, where these bytes are read first.
+    pub fn after(self, before: Bytes) -> Stream {
+        Stream { before, ..self }
     }
 
     /// Writes as the socket can take it; an error once the client is too far behind.
@@ -53,10 +68,10 @@ impl Stream {
         send: impl Fn(&TcpStream) -> Result<usize>,
     ) -> Poll<Result<usize>> {
         loop {
-            if self.socket.poll_write_ready(context)?.is_pending() {
+            if self.line.socket.poll_write_ready(context)?.is_pending() {
                 return self.poll_behind(context);
             }
-            match send(&self.socket) {
+            match send(&self.line.socket) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 sent => {
                     if let (Some(behind), Ok(bytes)) = (&mut self.behind, &sent) {
@@ -70,7 +85,9 @@ impl Stream {
 
     fn poll_behind(&mut self, context: &mut Context<'_>) -> Poll<Result<usize>> {
         let (grace, rate) = (self.grace, self.rate);
+        let line = &self.line;
         let behind = self.behind.get_or_insert_with(|| {
+            line.is_behind.store(true, Ordering::Relaxed);
             let since = Instant::now();
             Behind { since, taken: 0, timer: Box::pin(sleep_until(since + grace)) }
         });
@@ -87,13 +104,18 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
+        if self.before.has_remaining() {
+            let length = self.before.len().min(buffer.remaining());
+            buffer.put_slice(&self.before.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         loop {
-            ready!(self.socket.poll_read_ready(context))?;
-            match self.socket.try_read_buf(buffer) {
+            ready!(self.line.socket.poll_read_ready(context))?;
+            match self.line.socket.try_read_buf(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read.map(|_| ())),
             }
@@ -124,25 +146,38 @@ impl AsyncWrite for Stream {
 
     /// The engine flushes once all is written: the client is not behind any more.
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-        self.behind = None;
+        if self.behind.take().is_some() {
+            self.line.is_behind.store(false, Ordering::Relaxed);
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Write))
+        Poll::Ready(socket2::SockRef::from(&self.line.socket).shutdown(Shutdown::Write))
     }
 }
 
 impl Watch {
+    /// Whether the client has not taken all that was written.
+    pub fn is_behind(&self) -> bool {
+        self.0.is_behind.load(Ordering::Relaxed)
+    }
+
+    /// So long a request may take before its client is watched.
+    pub fn patience(&self) -> Sleep {
+        sleep(PATIENCE)
+    }
+
     /// Waits until the client has gone; the error says so.
     pub async fn gone(&self) -> Error {
         loop {
-            sleep(PATIENCE).await;
-            match self.0.ready(Interest::READABLE).await {
+            match self.0.socket.ready(Interest::READABLE).await {
                 Ok(ready) if !ready.is_read_closed() => {}
                 Ok(_) => return Error::new(ErrorKind::UnexpectedEof, "the client has gone"),
                 Err(error) => return error,
             }
+            // It has sent more already, which stays there unread.
+            sleep(PATIENCE).await;
         }
     }
 }

@@ -6,9 +6,10 @@ use tokio::sync::Notify;
 
 /// Echoes bodies, blocks on `/wait` and with a body on `/hold` until it is ended, and says much on
 /// `/large`. It tells that it began `/wait`, that it has the body of `/hold`, and that it is about to
-/// read that of `/slow`.
+/// read that of `/slow`. What is told to `news` is answered on `/news`, which says that it waits.
 struct Echo {
     ending: CancellationToken,
+    news: Arc<Notify>,
     keep: usize,
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
@@ -29,7 +30,19 @@ impl Service for Echo {
     fn call(&self, mut request: Request) -> Answer {
         let (ending, keep) = (self.ending.clone(), self.keep);
         let (blocked, began) = (Arc::clone(&self.blocked), Arc::clone(&self.began));
+        let news = Arc::clone(&self.news);
         Box::pin(async move {
+            if request.head.uri.path() == "/news" {
+                blocked.fetch_add(1, Ordering::SeqCst);
+                let _guard = Blocked(blocked);
+                request.waits();
+                began.notify_one();
+                tokio::select! {
+                    () = news.notified() => {}
+                    () = ending.cancelled() => {}
+                }
+                return text(200, format!("news of {}", request.head.uri).into());
+            }
             if request.head.uri.path() == "/wait" {
                 blocked.fetch_add(1, Ordering::SeqCst);
                 let _guard = Blocked(blocked);
@@ -67,21 +80,23 @@ struct Running {
     traffic: Traffic,
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
+    news: Arc<Notify>,
 }
 
 fn start(limits: Limits, keep: usize) -> Running {
     let listener = crate::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let (blocked, began) = (Arc::default(), Arc::default());
+    let (blocked, began, news) = (Arc::default(), Arc::default(), Arc::<Notify>::default());
     let ending = CancellationToken::new();
     let echo = Echo {
         ending: ending.clone(),
+        news: Arc::clone(&news),
         keep,
         blocked: Arc::clone(&blocked),
         began: Arc::clone(&began),
     };
     let traffic = Traffic::default();
     let server = serve(vec![listener], limits, Arc::new(echo), traffic.clone(), ending).unwrap();
-    Running { server, traffic, blocked, began }
+    Running { server, traffic, blocked, began, news }
 }
 
 async fn connect(running: &Running) -> TcpStream {
@@ -282,6 +297,73 @@ async fn a_client_that_goes_away_with_more_requests_sent_is_noticed_too() {
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the request is dropped");
 }
 
+/// Waits until so many requests are blocked.
+async fn blocked(running: &Running, count: usize) {
+    let blocked = async {
+        while running.blocked.load(Ordering::SeqCst) != count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), blocked).await.expect("as many as that");
+}
+
+#[tokio::test]
+async fn a_request_that_waited_is_answered_in_its_own_form() {
+    let running = start(Limits::default(), 100);
+    for (request, status, end) in [
+        (
+            "GET /news?a=b HTTP/1.1\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 200",
+            "news of /news?a=b",
+        ),
+        ("GET /news HTTP/1.0\r\nUser-Agent: old\r\n\r\n", "HTTP/1.0 200", "news of /news"),
+        ("HEAD /news HTTP/1.1\r\nConnection: close\r\n\r\n", "HTTP/1.1 200", "\r\n\r\n"),
+    ] {
+        let mut client = connect(&running).await;
+        let asking = ask(&mut client, request);
+        let telling = async {
+            blocked(&running, 1).await;
+            running.news.notify_one();
+        };
+        let (answer, ()) = tokio::join!(asking, telling);
+        assert!(answer.starts_with(status) && answer.ends_with(end), "{request}: {answer}");
+        blocked(&running, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_behind_a_request_that_waits_is_answered_after_it() {
+    let running = start(Limits::default(), 100);
+    let mut client = connect(&running).await;
+    let news = "GET /news HTTP/1.1\r\n\r\n";
+    let early = put("1234").replace("Connection: close\r\n", "");
+    client.write_all(format!("{news}{early}{news}").as_bytes()).await.unwrap();
+    let telling = async {
+        for _ in 0..2 {
+            running.began.notified().await;
+            running.news.notify_one();
+        }
+    };
+    let late = put("5678");
+    let (answers, ()) = tokio::join!(ask(&mut client, &late), telling);
+    let bodies: Vec<&str> = answers
+        .split("\r\n\r\n")
+        .skip(1)
+        .map(|part| part.split("HTTP/1.1").next().unwrap_or_default())
+        .collect();
+    assert_eq!(bodies, ["news of /news", "1234", "news of /news", "5678"], "{answers}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_along_a_request_that_waits() {
+    let running = start(Limits::default(), 100);
+    let mut client = connect(&running).await;
+    client.write_all(b"GET /news HTTP/1.1\r\n\r\n").await.unwrap();
+    blocked(&running, 1).await;
+    drop(client);
+    blocked(&running, 0).await;
+}
+
 #[tokio::test]
 async fn the_end_answers_what_waits_and_comes_at_once() {
     let shutdown_grace = Duration::from_secs(60);
@@ -290,6 +372,9 @@ async fn the_end_answers_what_waits_and_comes_at_once() {
     let mut idle = connect(&running).await;
     client.write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
     running.began.notified().await;
+    let mut parked = connect(&running).await;
+    parked.write_all(b"GET /news HTTP/1.1\r\n\r\n").await.unwrap();
+    blocked(&running, 2).await;
     // Where something waited for the grace, this clock would jump there.
     tokio::time::pause();
     let began = tokio::time::Instant::now();
@@ -299,6 +384,9 @@ async fn the_end_answers_what_waits_and_comes_at_once() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 500") && answer.ends_with("ended"), "{answer}");
+    answer.clear();
+    parked.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("news of /news"), "{answer}");
     assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
     assert!(TcpStream::connect(running.server.addresses()[0]).await.is_err());
 }

@@ -20,7 +20,7 @@ fn metric(http: &mut Http, name: &str) -> Result<f64> {
 }
 
 fn snapshots(http: &mut Http) -> Result<u64> {
-    Ok(metric(http, "rutter_log_snapshots_total")? as u64)
+    Ok(metric(http, "rutter_snapshots_total")? as u64)
 }
 
 /// Small writes beside the storm, until enough snapshots were taken: how long each took, and in how many a snapshot

@@ -14,16 +14,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, RaftError};
+use openraft::errors::{Fatal, RaftError};
 use openraft::{
     AsyncRuntime, BasicNode, ChangeMembers, Config, Instant, Raft, RaftState, ReadPolicy,
     ServerState, SnapshotPolicy,
 };
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::error::{ProposeError, ReadError, StartError};
 use crate::fsm::Fsm;
+use crate::gather::{Gathered, Refused, hand_over};
 use crate::handle::{Applied, Consensus, Engine, Leadership, Server, Status};
 use crate::home::{Identity, Lock};
 use crate::keeper::Keeper;
@@ -79,6 +80,7 @@ struct Running<H: Host> {
     limits: Limits,
     shared: Arc<Shared>,
     queue: Arc<Queue>,
+    gathered: Arc<Gathered>,
     leadership: watch::Receiver<Leadership>,
     /// The term in which a read last found this server leading, with all of earlier terms applied.
     confirmed_term: AtomicU64,
@@ -126,8 +128,12 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
     let _ends_with_the_engine =
         H::Runtime::spawn(watch_engine::<H>(raft.clone(), own, tell, shared.clone()));
 
+    let gathered = Gathered::new(&limits);
+    let _ends_when_closed = H::Runtime::spawn(hand_over::<H>(raft.clone(), gathered.clone()));
+
     let running = Running::<H> {
         raft,
+        gathered,
         log,
         queue: Queue::new(limits.queue_entries, limits.queue_bytes),
         shared: shared.clone(),
@@ -309,18 +315,15 @@ impl<H: Host> Running<H> {
         let mut patience = Patience::new(self);
         loop {
             let proposal = Proposal { bytes: command.clone(), ticket: Some(ticket.clone()) };
-            match self.raft.client_write(proposal).await {
-                Ok(done) => return Ok(Applied { index: done.log_id.index, response: done.data }),
-                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
+            match self.gathered.propose(priority, proposal).await {
+                Ok(applied) => return Ok(applied),
+                Err(Refused::NotLeader(leader)) => {
                     // A fresh leader says this of itself until its first entry is acknowledged.
-                    if to.leader_id.is_some_and(|id| id != self.identity.node) {
+                    if leader.is_some_and(|id| id != self.identity.node) {
                         return Err(ProposeError::NoLeader);
                     }
                 }
-                Err(error) => {
-                    debug!(%error, "a proposal has no known outcome");
-                    return Err(ProposeError::Unknown);
-                }
+                Err(Refused::Unknown) => return Err(ProposeError::Unknown),
             }
             if !patience.pause().await {
                 return Err(ProposeError::NoLeader);
@@ -406,6 +409,7 @@ impl<H: Host> Running<H> {
 
     async fn stop(&self) {
         self.shared.stopping.store(true, Relaxed);
+        self.gathered.close();
         if let Err(error) = self.raft.shutdown().await {
             warn!(%error, "the engine did not stop cleanly");
         }

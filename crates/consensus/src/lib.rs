@@ -10,6 +10,7 @@
 //! | what the caller implements | `fsm` |
 //! | what the caller holds | `handle` |
 //! | how a server is put together, started and stopped | `engine` |
+//! | how many proposals become one hand-over | `gather` |
 //! | what happens in the background: marks, snapshots, purging | `keeper` |
 //! | how the log meets openraft, and raft-log | `log` |
 //! | what makes a damaged log a refusal and not a shorter log | `log/inspect`, `log/mark` |
@@ -25,6 +26,7 @@ mod disk;
 mod engine;
 mod error;
 mod fsm;
+mod gather;
 mod handle;
 mod home;
 mod keeper;

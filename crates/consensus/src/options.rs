@@ -55,10 +55,6 @@ pub struct Limits {
     pub chunk_bytes: usize,
     /// Bytes of older entries kept in memory for reading them back; default 1 MiB.
     pub cache_bytes: usize,
-    /// How long the log waits for company before it syncs; default 100 µs.
-    ///
-    /// Zero is fastest for a single writer; longer makes one sync serve more writers.
-    pub batch_wait: Duration,
     /// How many commands the machine is given at once; default 1,024.
     pub apply_entries: usize,
     /// How many bytes of commands the machine is given at once; default 4 MiB.
@@ -76,7 +72,6 @@ impl Default for Limits {
             snapshot_log_bytes: 16 << 20,
             chunk_bytes: 2 << 20,
             cache_bytes: 1 << 20,
-            batch_wait: Duration::from_micros(100),
             apply_entries: 1024,
             apply_bytes: 4 << 20,
         }

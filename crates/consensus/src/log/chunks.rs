@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_log::api::raft_log_writer::RaftLogWriter;
@@ -152,7 +153,8 @@ pub(super) fn config(directory: &Path, limits: &Limits) -> Arc<Config> {
     let mut config = Config::new(directory.display());
     config.wal.chunk_max_size = Some(limits.chunk_bytes);
     config.wal.read_buffer_size = Some(1 << 20);
-    config.wal.flush_batch_wait = Some(limits.batch_wait);
+    // Company was waited for before (`gather`): one append is under way at a time.
+    config.wal.flush_batch_wait = Some(Duration::ZERO);
     config.wal.flush_queue_max_bytes = Some(limits.queue_bytes);
     config.log_cache_capacity = Some(limits.cache_bytes);
     Arc::new(config)

@@ -93,6 +93,11 @@ pub async fn show(http: Option<SocketAddr>, dns: Option<SocketAddr>) {
             sleep(PAUSE).await;
         }
         lines.push(format!("curl 'http://{http}/v1/health/service/{NAME}?passing'"));
+        let there = match http.port() {
+            8500 => String::new(),
+            _ => format!(" -http-addr={http}"),
+        };
+        lines.push(format!("{} why {NAME}{there}", program()));
         lines.push(format!("curl -X PUT -d 'is easy' http://{http}/v1/kv/rutter"));
         lines.push(format!("curl 'http://{http}/v1/kv/rutter?raw'"));
     }
@@ -106,6 +111,18 @@ pub async fn show(http: Option<SocketAddr>, dns: Option<SocketAddr>) {
     }
     let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
     banner::say(&format!("\nThe sample service '{NAME}' is up. Try:\n\n{lines}\n"));
+}
+
+/// The program as it was called, so that the line works where it is printed.
+fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let called = called.to_string_lossy();
+    // Pasted into a shell, only such a word is one word.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    match !called.is_empty() && called.chars().all(is_plain) {
+        true => called.into_owned(),
+        false => "rutter".to_owned(),
+    }
 }
 
 async fn found_by_http(http: SocketAddr) -> Option<bool> {

@@ -203,7 +203,8 @@ async fn start(
     }
     let bound = Bound { http, dns: dns.addresses().to_vec(), server };
     let lifecycle = Arc::<Process>::clone(process);
-    let mut context = context(config, &bound, &agent, doors, numbers, lifecycle);
+    let names = Arc::new(dns.live());
+    let mut context = context(config, &bound, &agent, doors, names, numbers, lifecycle);
     context.limits.connections = shares.http;
     let http = httpapi::start(ports.http, context).context("cannot serve HTTP")?;
     tokio::spawn(turn_away(ports.server));
@@ -282,6 +283,7 @@ fn context(
     bound: &Bound,
     agent: &agent::Agent,
     doors: Doors,
+    names: Arc<dns::Live>,
     numbers: Numbers,
     lifecycle: Arc<dyn Lifecycle>,
 ) -> httpapi::Context {
@@ -336,6 +338,7 @@ fn context(
         settings,
         limits,
         datacenters: Datacenters::only(&config.datacenter, doors),
+        names: Some(names),
         registrar: agent.registrar(),
         lifecycle,
         meters: numbers.http,

@@ -10,6 +10,7 @@
 //! | `naming` | what a name means, one file a scheme |
 //! | `encoded`, `table` | rows in wire form, and how they follow the catalog |
 //! | `pick`, `answer` | a random subset; the answer itself, pure |
+//! | `explain` | why an answer is as it is, for people |
 //! | `responder` | a thread's part of it: table, settings, scratch |
 //! | `serve`, `tcp`, `slow`, `server` | sockets |
 //!
@@ -26,6 +27,7 @@ mod table;
 mod answer;
 mod pick;
 
+mod explain;
 mod live;
 mod meters;
 mod responder;

@@ -42,6 +42,13 @@ pub struct Live {
 }
 
 impl Live {
+    /// Settings over a table without any socket: to explain names.
+    pub fn over(config: &Config, table: &Arc<Table>) -> Result<Live, BadDomain> {
+        let zone = Zone::new(config, std::iter::empty())?;
+        let settings = Arc::new(Settings::new(zone));
+        Ok(Live { settings, table: Arc::clone(table), others: Vec::new() })
+    }
+
     /// Answers as these settings say, from now on; sockets, threads and limits stay as they are.
     pub fn reconfigure(&self, config: &Config) -> Result<(), BadDomain> {
         let zone = Zone::new(config, self.others.iter().map(String::as_str))?;

@@ -8,6 +8,7 @@
 //! costs its records and not its service.
 
 use crate::encoded::{Chunk, Row, ServiceRow};
+use dnswire::rtype;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// What a thread keeps between answers.
@@ -79,6 +80,23 @@ pub(crate) enum Want {
 impl Want {
     /// All, in order.
     pub const ALL: [Want; 6] = [Want::V4, Want::V6, Want::Ip, Want::Srv, Want::Host, Want::Nothing];
+
+    /// What a question of this type wants of a service.
+    pub fn of(qtype: u16) -> Want {
+        match qtype {
+            rtype::A => Want::V4,
+            rtype::AAAA => Want::V6,
+            rtype::ANY | rtype::TXT => Want::Ip,
+            rtype::SRV => Want::Srv,
+            rtype::CNAME => Want::Host,
+            _ => Want::Nothing,
+        }
+    }
+
+    /// Whether an alias is an answer where nothing else is.
+    pub fn may_be_alias(self) -> bool {
+        matches!(self, Want::V4 | Want::V6 | Want::Ip | Want::Host)
+    }
 }
 
 /// How many rows a selection has.

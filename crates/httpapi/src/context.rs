@@ -4,7 +4,7 @@ use crate::consul::metrics::Metrics;
 use crate::meters::Meters;
 use http::header::{HeaderName, HeaderValue};
 use model::{Nanos, NodeName, TextMap};
-use seams::{Datacenters, Lifecycle, Registrar};
+use seams::{Datacenters, Lifecycle, Names, Registrar};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub struct Context {
     pub limits: net::http::Limits,
     /// The catalogs that can be reached.
     pub datacenters: Datacenters,
+    /// What explains DNS; `None` where there is no DNS.
+    pub names: Option<Arc<dyn Names>>,
     /// This node's own registrations.
     pub registrar: Arc<dyn Registrar>,
     /// What this face counts.

@@ -13,6 +13,7 @@ use crate::consul::{
     absent, acl, agent, catalog, coordinate, event, hashed, health, host, kv, local_health,
     maintenance, members, metrics, operations, operator, register, session, status, txn, ui,
 };
+use crate::rutter::why;
 use seams::BoxFuture;
 
 /// A method that some endpoint takes.
@@ -107,7 +108,7 @@ const PLAIN: Family = Family::Plain;
 use Class::{Bulk, Heartbeat, Read, Write};
 use Verb::{Delete, Get, Options, Post, Put};
 
-/// Consul's endpoints.
+/// Consul's endpoints, and our own.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     route("/v1/agent/self", Unread, Read, &[(Get, act!(members::own))]),
@@ -179,6 +180,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/status/leader", Unread, Read, &[(Get, act!(status::leader))]),
     route("/v1/status/peers", Unread, Read, &[(Get, act!(status::peers))]),
     route("/v1/txn", Partition, Write, &[(Put, act!(txn::txn))]),
+    route("/v1/rutter/why/", Unread, Read, &[(Get, read(PLAIN, why::why))]),
     route("/metrics", Unread, Read, &[(Get, act!(metrics::scrape))]),
     // What is switched off.
     route("/v1/acl/auth-method", Unread, Write, &[(Put, NO_ACL)]),

@@ -147,6 +147,7 @@ fn of_check(check: &Row<Check>) -> String {
             "nobody runs it: register it anew with Status passing".to_owned()
         }
         "" => "it passes".to_owned(),
+        "alias" => "the checks that it follows pass".to_owned(),
         kind if check.interval.is_empty() => format!("its next {kind} probe passes"),
         kind => format!("its next {kind} probe, one each {}, passes", check.interval),
     }

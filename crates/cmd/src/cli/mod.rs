@@ -30,6 +30,7 @@ mod services;
 mod validate;
 mod version;
 mod watch;
+mod why;
 mod words;
 
 use clap::error::ErrorKind;
@@ -99,6 +100,8 @@ enum Command {
     Version(version::Version),
     /// Watch for changes, and run a program at each
     Watch(watch::Watch),
+    /// Say why a name is answered as it is, or not at all
+    Why(why::Why),
 }
 
 impl Command {
@@ -124,6 +127,7 @@ impl Command {
             Command::Validate(flags) => flags.run(),
             Command::Version(command) => command.run(invoked_as),
             Command::Watch(command) => command.run(),
+            Command::Why(command) => command.run(),
         }
     }
 }

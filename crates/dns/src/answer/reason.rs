@@ -8,6 +8,7 @@ use super::Answer;
 use crate::encoded::ServiceRow;
 use catalog::why::{Absence, LONGEST_SENTENCE};
 use dnswire::{ExtendedError, Section, rcode, rtype};
+use std::fmt;
 
 /// Why an answer is as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +52,18 @@ impl Cut {
             Cut::SmallAnswer => "udp_answer_limit",
             Cut::Size => "no room for more",
             Cut::OneAlias => "a name has one alias",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Whole => f.write_str("all is told"),
+            Why::Absent(absence) => f.write_str(absence.text()),
+            Why::Withheld(count) => write!(f, "none of {count} is to be told"),
+            Why::Short { by, of: 0, .. } => write!(f, "shortened: {}", by.text()),
+            Why::Short { by, told, of } => write!(f, "{told} of {of} told: {}", by.text()),
         }
     }
 }

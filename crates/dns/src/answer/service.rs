@@ -30,14 +30,7 @@ impl<'a> Answer<'a, '_, '_> {
             }
             None => return Err(Detour::Service(name)),
         };
-        let want = match self.question.qtype {
-            rtype::A => Want::V4,
-            rtype::AAAA => Want::V6,
-            rtype::ANY | rtype::TXT => Want::Ip,
-            rtype::SRV => Want::Srv,
-            rtype::CNAME => Want::Host,
-            _ => Want::Nothing,
-        };
+        let want = Want::of(self.question.qtype);
         let tag = (!tag.is_empty()).then(|| picture.tag(tag));
         let selected = self.scratch.select(service, tag, want);
         self.candidates = selected.wanted;
@@ -50,7 +43,7 @@ impl<'a> Answer<'a, '_, '_> {
                 self.put_addresses(service, want);
             }
             // An IP address wins over a host name; there is one CNAME, at random.
-            Want::V4 | Want::V6 | Want::Ip | Want::Host if selected.hosts > 0 => {
+            _ if want.may_be_alias() && selected.hosts > 0 => {
                 self.scratch.select(service, tag, Want::Host);
                 let Some(place) = self.scratch.pick(service) else {
                     return Ok(self.no_data(Absence::NoHostName));

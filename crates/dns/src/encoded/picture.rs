@@ -6,7 +6,7 @@ use super::node::labels;
 use super::service::ServiceDraft;
 use super::{Addresses, NodeFacts, ServiceRow};
 use crate::config::Config;
-use catalog::why::{self, Terms};
+use catalog::why::{self, Cause, Terms};
 use catalog::{
     Authorizer, Health, Held, InstanceKey, NodeKey, Offer, ServiceKey, Token, Touched, View,
 };
@@ -152,6 +152,36 @@ impl Encoder {
             self.put_node(&mut picture, &Source::new(view), &key, row);
         }
         Ok(picture)
+    }
+
+    /// The same, but that only what passes is told.
+    pub fn only_passing(&self) -> Encoder {
+        let config = Config { only_passing: true, ..self.config.clone() };
+        let encoder = Encoder::new(&config, &self.datacenter);
+        Encoder { hasher: self.hasher.clone(), ..encoder }
+    }
+
+    /// The instances of a service that may be seen, each with the row that is made of it.
+    pub fn drafts<'v>(&self, view: &'v View, service: &str) -> Vec<(&'v Row<Instance>, Draft)> {
+        let source = Source::new(view);
+        let key = ServiceKey { tenant: TENANT, service: Folded::new(service) };
+        let offers = view.service(&key).unwrap_or_default().into_iter();
+        let seen = offers.filter(|offer| source.authorizer.node_read(offer.node.name.as_str()));
+        let drafts = seen.filter_map(|Offer { node, instance }| {
+            let facts = Arc::new(self.facts(&NodeKey::new(TENANT, &node.name), node));
+            Some((&**instance, self.instance(&source, &facts, instance)?))
+        });
+        drafts.collect()
+    }
+
+    /// All for which an instance's row is not told.
+    pub fn causes(&self, view: &View, instance: &Instance) -> Vec<Cause> {
+        self.terms.causes(view, TENANT, instance).collect()
+    }
+
+    /// What rows with a tag are found by.
+    pub fn tag(&self, tag: &Folded) -> u64 {
+        self.hasher.hash_one(tag.as_str().as_bytes())
     }
 
     /// The picture after a publish, which changed what was touched and nothing else.

@@ -9,4 +9,5 @@ mod odd_names;
 mod sockets;
 mod stories;
 mod tcp;
+mod why;
 mod world;

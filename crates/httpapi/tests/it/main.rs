@@ -14,3 +14,4 @@ mod rights;
 mod round_trip;
 mod support;
 mod txn;
+mod why;

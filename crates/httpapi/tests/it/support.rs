@@ -69,6 +69,7 @@ pub fn start_with(acl: Acl, change: impl FnOnce(&mut Context)) -> Face {
         settings: Settings::default(),
         limits: net::http::Limits::default(),
         datacenters: catalog.datacenters(),
+        names: None,
         registrar: Arc::<FakeAgent>::clone(&agent),
         lifecycle: Arc::<FakeProcess>::clone(&process),
         meters: httpapi::Meters::default(),

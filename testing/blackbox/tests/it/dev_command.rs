@@ -17,7 +17,10 @@ fn dev(words: &[&str]) -> Launch {
 /// The lines to paste among those printed.
 fn to_paste(said: &str) -> Vec<String> {
     let lines = said.lines().map(|l| l.trim().trim_start_matches("$ "));
-    lines.filter(|l| l.starts_with("dig ") || l.starts_with("curl ")).map(str::to_owned).collect()
+    lines
+        .filter(|l| l.starts_with("dig ") || l.starts_with("curl ") || l.contains(" why "))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -33,6 +36,7 @@ fn the_lines_to_paste_work_when_they_are_printed() -> Result<()> {
         let lines = to_paste(&said);
         ensure!(lines.iter().any(|l| l.starts_with("dig ")), "no dig line in:\n{said}");
         ensure!(lines.iter().any(|l| l.starts_with("curl ")), "no curl line in:\n{said}");
+        ensure!(lines.iter().any(|l| l.contains("rutter why hello")), "no why line in:\n{said}");
         ensure!(said.ends_with("\n\n"), "not yet at its end:\n{said}");
         Ok(lines)
     })?;

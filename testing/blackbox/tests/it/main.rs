@@ -59,6 +59,7 @@ mod snapshots_under_load;
 mod standing_still;
 mod stories;
 mod storm;
+mod why;
 
 fn on_a_server(
     name: &str,

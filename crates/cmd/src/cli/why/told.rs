@@ -1,0 +1,264 @@
+//! An explanation laid out for people.
+
+use super::Paint;
+use serde_json::Value;
+use std::fmt::{self, Display, Formatter};
+
+/// The most instances that are laid out; JSON has them all.
+const MOST: usize = 50;
+
+/// The most checks of an instance that are named.
+const MOST_CHECKS: usize = 8;
+
+/// What is printed.
+pub struct Told<'f> {
+    /// The agent's answer.
+    pub found: &'f Value,
+    /// Colours, or none.
+    pub paint: Paint,
+    /// To say how long ago something was.
+    pub now: jiff::Timestamp,
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Display for Told<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.head(f)?;
+        for door in list(self.found, "Doors") {
+            self.door(f, door)?;
+        }
+        // What is kept out first: that is what was asked for.
+        let mut instances: Vec<&Value> = list(self.found, "Instances").iter().collect();
+        instances.sort_by_key(|instance| is_served(instance));
+        for instance in instances.iter().take(MOST) {
+            self.instance(f, instance)?;
+        }
+        if instances.len() > MOST {
+            writeln!(f, "\n… and {} more: -format=json has them all", instances.len() - MOST)?;
+        }
+        for instance in list(self.found, "Unsynced") {
+            self.instance(f, instance)?;
+        }
+        for gone in list(self.found, "Gone") {
+            self.gone(f, gone)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_served(instance: &Value) -> bool {
+    list(instance, "Verdicts").iter().all(|verdict| verdict["Served"] == true)
+}
+
+impl Told<'_> {
+    fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (kind, name) = (text(self.found, "Kind"), text(self.found, "Name"));
+        write!(f, "{} {}", kind, self.paint.strong(name))?;
+        if let (false, tag) = (text(self.found, "Tag").is_empty(), text(self.found, "Tag")) {
+            write!(f, " with tag {tag}")?;
+        }
+        if let ("service", node @ [_, ..]) = (kind, text(self.found, "Node").as_bytes()) {
+            write!(f, " on {}", String::from_utf8_lossy(node))?;
+        }
+        if let Some(absence) = self.found["Absence"].as_object() {
+            write!(f, ": {}", self.paint.bad(absence["Text"].as_str().unwrap_or_default()))?;
+        }
+        writeln!(f)?;
+        if let Some(nearest) = self.found["Nearest"].as_str() {
+            writeln!(f, "  did you mean {}?", self.paint.strong(nearest))?;
+        }
+        if !self.found["Registered"].is_null() {
+            let owner = text(self.found, "Owner");
+            writeln!(
+                f,
+                "  registered {}; kept up by {owner}",
+                self.trace(&self.found["Registered"])
+            )?;
+        }
+        Ok(())
+    }
+
+    fn door(&self, f: &mut Formatter<'_>, door: &Value) -> fmt::Result {
+        let label = if door["Door"] == "dns" { "DNS" } else { "HTTP" };
+        write!(f, "  {label:<5} ")?;
+        let (served, all) = (door["Served"].as_u64(), door["Instances"].as_u64());
+        if text(self.found, "Kind") == "service" {
+            let count = format!("serves {} of {}", served.unwrap_or(0), all.unwrap_or(0));
+            let all_told = served == all && served > Some(0);
+            let count = if all_told { self.paint.good(count) } else { self.paint.bad(count) };
+            write!(f, "{count}")?;
+        } else {
+            let records = door["Records"].as_u64().unwrap_or(0);
+            write!(f, "{} with {records} record{}", text(door, "Code"), plural(records))?;
+        }
+        let (asked, reason) = (text(door, "Asked"), text(door, "Reason"));
+        if !reason.is_empty() {
+            write!(f, " ({reason})")?;
+        }
+        match asked {
+            "" => writeln!(f),
+            _ => writeln!(f, "  {}", self.paint.faint(asked)),
+        }
+    }
+
+    fn instance(&self, f: &mut Formatter<'_>, instance: &Value) -> fmt::Result {
+        let (id, node) = (text(instance, "ID"), text(instance, "Node"));
+        let served = is_served(instance);
+        let name = format!("{id} on {node}");
+        let name = if served { self.paint.good(name) } else { self.paint.bad(name) };
+        write!(f, "\n{name}, {}:{}", text(instance, "Address"), instance["Port"])?;
+        let tags: Vec<&str> = list(instance, "Tags").iter().filter_map(Value::as_str).collect();
+        if !tags.is_empty() {
+            write!(f, ", tags {}", tags.join(" "))?;
+        }
+        writeln!(f)?;
+        if !instance["Registered"].is_null() {
+            let owner = text(instance, "Owner");
+            writeln!(
+                f,
+                "  registered {}; kept up by {owner}",
+                self.trace(&instance["Registered"])
+            )?;
+        }
+        let checks = list(instance, "Checks").iter().take(MOST_CHECKS).map(|check| {
+            let of = if check["OfNode"] == true { " of the node" } else { "" };
+            format!("{}{of} {}", text(check, "CheckID"), text(check, "Status"))
+        });
+        let checks: Vec<String> = checks.collect();
+        if !checks.is_empty() {
+            writeln!(f, "  checks: {}", checks.join(", "))?;
+        }
+        for verdict in list(instance, "Verdicts") {
+            self.verdict(f, verdict)?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, f: &mut Formatter<'_>, verdict: &Value) -> fmt::Result {
+        let label = match text(verdict, "Door") {
+            "dns" => "DNS",
+            "http" => "HTTP",
+            other => other,
+        };
+        let causes = list(verdict, "Causes");
+        let Some((first, others)) = causes.split_first() else {
+            return writeln!(f, "  {label:<5} {}", self.paint.good("served"));
+        };
+        writeln!(f, "  {label:<5} {}: {}", self.paint.bad("left out"), text(first, "Text"))?;
+        if let Some(output) = first["Output"].as_str() {
+            writeln!(f, "        it says: {}", output.lines().next().unwrap_or_default())?;
+        }
+        writeln!(f, "        back with: {}", text(first, "Remedy"))?;
+        for other in others {
+            writeln!(f, "        and then: {}", text(other, "Text"))?;
+        }
+        Ok(())
+    }
+
+    fn gone(&self, f: &mut Formatter<'_>, gone: &Value) -> fmt::Result {
+        let name = format!("{} on {}", text(gone, "ID"), text(gone, "Node"));
+        let removed = self.trace(&gone["Removed"]);
+        writeln!(f, "\n{}\n  deregistered {removed}", self.paint.bad(name))
+    }
+
+    /// How long ago, by whom, through which door; or how far back is known.
+    fn trace(&self, trace: &Value) -> String {
+        let index = &trace["Index"];
+        if let Some(beyond) = trace["Beyond"].as_str() {
+            return format!("at index {index}, which is no more known ({beyond})");
+        }
+        let ago = text(trace, "Time").parse().map_or(String::new(), |then: jiff::Timestamp| {
+            ago(self.now.as_second().saturating_sub(then.as_second()))
+        });
+        let (mut told, actor) = (ago, text(trace, "Actor"));
+        if !actor.is_empty() {
+            told += &format!(" by {actor}");
+        }
+        match text(trace, "Door") {
+            "http" => told += " through HTTP",
+            "agent" => told += " through its agent",
+            _ => {}
+        }
+        if let (false, remote) = (text(trace, "Remote").is_empty(), text(trace, "Remote")) {
+            told += &format!(" from {remote}");
+        }
+        told + &format!(" (index {index})")
+    }
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// How long ago, in the largest unit that fits.
+fn ago(seconds: i64) -> String {
+    let (count, unit) = match seconds {
+        ..5 => return "just now".to_owned(),
+        5..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}s ago")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_kept_out_stands_first_with_what_would_bring_it_back() {
+        let found = json!({
+            "Kind": "service", "Name": "web", "Tag": "v1", "Node": "", "Nearest": "webs",
+            "Doors": [
+                {"Door": "dns", "Asked": "web.service.consul. SRV", "Served": 1, "Instances": 2},
+            ],
+            "Instances": [
+                {"ID": "a", "Node": "n1", "Address": "10.0.0.1", "Port": 80, "Tags": ["v1"],
+                 "Owner": "http", "Registered": {"Index": 7, "Beyond": "history reaches from index 8 to 9"},
+                 "Verdicts": [{"Door": "dns", "Served": true, "Causes": []}]},
+                {"ID": "b", "Node": "n2", "Address": "10.0.0.2", "Port": 80, "Tags": [],
+                 "Owner": "http",
+                 "Registered": {"Index": 9, "Time": "2026-01-01T00:00:00Z", "Actor": "anonymous",
+                                "Door": "http", "Remote": "127.0.0.1:9"},
+                 "Verdicts": [{"Door": "dns", "Served": false, "Causes": [
+                     {"Text": "check \"m\" is critical", "Remedy": "it passes", "Output": "full\nx"},
+                     {"Text": "it has no tag \"v1\"", "Remedy": "x"}]}]},
+            ],
+        });
+        let now = "2026-01-01T00:03:00Z".parse().expect("a time");
+        let told = Told { found: &found, paint: Paint(false), now }.to_string();
+        let expected = "service web with tag v1\n  did you mean webs?\n  \
+            DNS   serves 1 of 2  web.service.consul. SRV\n\n\
+            b on n2, 10.0.0.2:80\n  registered 3 minutes ago by anonymous through HTTP from \
+            127.0.0.1:9 (index 9); kept up by http\n  DNS   left out: check \"m\" is critical\n        \
+            it says: full\n        back with: it passes\n        and then: it has no tag \"v1\"\n\n\
+            a on n1, 10.0.0.1:80, tags v1\n  registered at index 7, which is no more known (history \
+            reaches from index 8 to 9); kept up by http\n  DNS   served\n";
+        assert_eq!(told, expected);
+        let coloured = Told { found: &found, paint: Paint(true), now }.to_string();
+        assert!(coloured.contains("\u{1b}[32ma on n1\u{1b}[0m"), "{coloured:?}");
+    }
+
+    #[test]
+    fn a_while_is_told_in_its_largest_unit() {
+        for (seconds, expected) in [
+            (-3, "just now"),
+            (4, "just now"),
+            (119, "119 seconds ago"),
+            (120, "2 minutes ago"),
+            (7_200, "2 hours ago"),
+            (172_800, "2 days ago"),
+        ] {
+            assert_eq!(ago(seconds), expected);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Explaining an answer: the question is put to the code that answers packets, and each instance
+//! to the code that makes its row.
+
+use crate::answer::{self, Channel, Context, Reply, Why};
+use crate::encoded::{Chunk, Encoder, Picture};
+use crate::live::Live;
+use crate::naming::{Lookup, consul};
+use crate::pick::{Scratch, Want};
+use crate::zone::{Place, Zone};
+use catalog::View;
+use catalog::why::{Cause, Family};
+use dnswire::{Name, Question};
+use model::{Folded, InstanceId, NodeName};
+use seams::{Meaning, NameAnswer, NameQuestion, Names};
+use std::sync::Arc;
+
+impl Names for Live {
+    fn of_service(&self, service: &str, tag: Option<&str>) -> Option<String> {
+        let domain = self.domain();
+        let tagged = tag.map_or(String::new(), |tag| format!("{tag}."));
+        let name = format!("{tagged}{service}.service.{domain}");
+        let meant = Meaning::Service {
+            service: service.to_lowercase(),
+            tag: tag.unwrap_or_default().to_lowercase(),
+            datacenter: None,
+        };
+        (self.meaning(&name)? == meant).then_some(name)
+    }
+
+    fn of_node(&self, node: &str) -> Option<String> {
+        let name = format!("{node}.node.{}", self.domain());
+        let meant = Meaning::Node { node: node.to_lowercase(), datacenter: None };
+        (self.meaning(&name)? == meant).then_some(name)
+    }
+
+    fn meaning(&self, name: &str) -> Option<Meaning> {
+        let zone = self.settings.load();
+        let name = parse(name)?;
+        let Place::Inside(suffix) = zone.place(&name) else { return None };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase();
+        // As an SRV question may leave the label `service` out, it understands the most names.
+        Some(match consul::parse(&name, suffix.before, dnswire::rtype::SRV) {
+            Lookup::Service { service, tag, datacenter } => Meaning::Service {
+                service: text(service),
+                tag: text(tag),
+                datacenter: datacenter.map(text),
+            },
+            Lookup::Node { node, datacenter } => {
+                Meaning::Node { node: text(node), datacenter: datacenter.map(text) }
+            }
+            _ => Meaning::Other,
+        })
+    }
+
+    fn explain(&self, view: &View, asked: &NameQuestion<'_>) -> Option<NameAnswer> {
+        let packet = packet(asked)?;
+        let question = Question::parse(&packet).ok()?;
+        let zone = self.settings.load();
+        let encoder = self.table.encoder();
+        let stricter = asked.passing.then(|| encoder.only_passing());
+        let encoder = stricter.as_ref().unwrap_or(&encoder);
+        let lookup = match zone.place(&question.name) {
+            Place::Inside(suffix) => consul::parse(&question.name, suffix.before, asked.qtype),
+            _ => Lookup::Nothing,
+        };
+        let picture = match lookup {
+            // What a host name leads to stands in other rows.
+            Lookup::Service { service, .. } if asked.passing => {
+                Arc::new(encoder.one_service(view, &String::from_utf8_lossy(service)).ok()?)
+            }
+            _ => Arc::clone(&self.table.load()),
+        };
+        let (reply, out) = compose(&zone, &picture, &question, asked.tcp)?;
+        let instances = match lookup {
+            Lookup::Service { service, tag, datacenter }
+                if datacenter.is_none_or(|named| *named == *picture.datacenter) =>
+            {
+                instances(view, encoder, service, tag, asked.qtype)
+            }
+            _ => Vec::new(),
+        };
+        let absence = match reply.why {
+            Why::Absent(absence) => Some(absence),
+            _ => None,
+        };
+        Some(NameAnswer {
+            code: code_name(reply.rcode),
+            records: usize::from(u16::from_be_bytes([out[6], out[7]])),
+            reason: (reply.why != Why::Whole).then(|| reply.why.to_string()),
+            absence,
+            instances,
+        })
+    }
+}
+
+impl Live {
+    fn domain(&self) -> String {
+        let zone = self.settings.load();
+        Name::parse(&zone.domain).map_or(String::new(), |name| {
+            format!("{}.", String::from_utf8_lossy(name.joined(0, name.labels())))
+        })
+    }
+}
+
+fn parse(name: &str) -> Option<Name> {
+    let mut wire = Vec::new();
+    if !dnswire::to_wire(name.as_bytes(), &mut wire) {
+        return None;
+    }
+    Name::parse(&wire).ok()
+}
+
+/// The question as a packet.
+fn packet(asked: &NameQuestion<'_>) -> Option<Vec<u8>> {
+    let edns = u8::from(asked.edns.is_some());
+    let mut packet = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, edns];
+    let mut name = Vec::new();
+    if !dnswire::to_wire(asked.name.as_bytes(), &mut name) {
+        return None;
+    }
+    packet.extend(name);
+    packet.extend(asked.qtype.to_be_bytes());
+    packet.extend([0, 1]);
+    if let Some(size) = asked.edns {
+        packet.extend([0, 0, dnswire::rtype::OPT as u8]);
+        packet.extend(size.to_be_bytes());
+        packet.extend([0; 6]);
+    }
+    Some(packet)
+}
+
+/// The answer; `None` where it would have to be fetched.
+fn compose(
+    zone: &Zone,
+    picture: &Picture,
+    question: &Question<'_>,
+    tcp: bool,
+) -> Option<(Reply, Vec<u8>)> {
+    let channel = if tcp { Channel::Tcp } else { Channel::Udp };
+    let context = Context { zone, picture, channel, now: 0 };
+    let mut out = vec![0; 1 << 16];
+    let mut scratch = Scratch::new();
+    let reply = answer::question_into(context, question, &mut out, &mut scratch).ok()?;
+    out.truncate(reply.length);
+    Some((reply, out))
+}
+
+/// Every instance with all that keeps it out of such an answer.
+fn instances(
+    view: &View,
+    encoder: &Encoder,
+    service: &[u8],
+    tag: &[u8],
+    qtype: u16,
+) -> Vec<(NodeName, InstanceId, Vec<Cause>)> {
+    let (service, tag) = (String::from_utf8_lossy(service), String::from_utf8_lossy(tag));
+    let want = Want::of(qtype);
+    let hash = (!tag.is_empty()).then(|| encoder.tag(&Folded::new(&tag)));
+    let mut judged = Vec::new();
+    for (instance, draft) in encoder.drafts(view, &service) {
+        let (mut causes, is_shown) = (encoder.causes(view, instance), draft.is_shown);
+        debug_assert_eq!(causes.is_empty(), is_shown);
+        if hash.is_some_and(|hash| !draft.tags.contains(&hash)) {
+            causes.push(Cause::lacks(&tag, instance));
+        }
+        let chunk = Chunk::new(vec![draft]);
+        judged.push((instance, causes, is_shown.then_some(chunk)));
+    }
+    // Where somebody has what is wanted, host names are not told.
+    let told = |causes: &[Cause], chunk: &Option<Chunk>| {
+        causes.is_empty() && chunk.as_ref().is_some_and(|chunk| chunk.wanted(want) != 0)
+    };
+    let somebody = judged.iter().any(|(_, causes, chunk)| told(causes, chunk));
+    let judged = judged.into_iter().map(|(instance, mut causes, chunk)| {
+        if let Some(chunk) = chunk.filter(|chunk| chunk.wanted(want) == 0) {
+            let is_alias = chunk.host != 0 && want.may_be_alias();
+            if is_alias && somebody {
+                causes.push(Cause::HostName(instance.address.clone()));
+            } else if !is_alias {
+                causes.push(Cause::Address(family(want)));
+            }
+        }
+        (instance.node.clone(), instance.id.clone(), causes)
+    });
+    judged.collect()
+}
+
+fn family(want: Want) -> Family {
+    match want {
+        Want::V4 => Family::V4,
+        Want::V6 => Family::V6,
+        Want::Ip | Want::Srv => Family::Any,
+        Want::Host => Family::Host,
+        Want::Nothing => Family::None,
+    }
+}
+
+fn code_name(code: u8) -> &'static str {
+    use dnswire::rcode::{BADVERS, FORMERR, NOERROR, NOTIMP, NXDOMAIN, REFUSED};
+    match code {
+        NOERROR => "NOERROR",
+        FORMERR => "FORMERR",
+        NXDOMAIN => "NXDOMAIN",
+        NOTIMP => "NOTIMP",
+        REFUSED => "REFUSED",
+        BADVERS => "BADVERS",
+        _ => "SERVFAIL",
+    }
+}

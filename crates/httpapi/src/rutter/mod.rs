@@ -1,0 +1,3 @@
+//! Endpoints of our own, beside Consul's.
+
+pub mod why;

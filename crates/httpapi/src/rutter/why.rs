@@ -1,0 +1,294 @@
+//! `GET /v1/rutter/why/NAME`: whether each instance is told, or the one thing that keeps it out.
+//!
+//! Nothing is judged here. DNS explains itself ([`seams::Names`]), HTTP is asked by the terms with which
+//! it filters its own answers, and the rest is read from the view and the log's history.
+
+mod asked;
+mod shapes;
+mod subject;
+
+use crate::consul::blocking::{Body, Found, Scene};
+use crate::consul::catalog::{datacenter, may_see};
+use crate::consul::error::{Problem, Stop};
+use asked::{Asked, Which};
+use catalog::why::{Absence, Cause, Terms, nearest};
+use catalog::{NodeKey, Offer, ServiceKey, Watch};
+use model::{Folded, Index, NodeName, Owner, ServiceName};
+use seams::{NameAnswer, NameQuestion};
+use shapes::{Answer, CauseShape, DoorShape, GoneShape, InstanceShape, TraceShape, Verdict};
+use std::collections::BTreeSet;
+use subject::Subject;
+
+/// The most instances that are gone of which is told.
+const MOST_GONE: usize = 10;
+
+/// The most services of a node that are looked through.
+const MOST_SERVICES: usize = 64;
+
+/// Explains a name.
+pub fn why(scene: &Scene) -> Result<Found, Stop> {
+    let asked = Asked::of(scene)?;
+    let subject = subject::of(scene, &asked)?;
+    let answer = match &subject {
+        Subject::Service(of) => {
+            Problem::unless(scene.auth.service_read(&of.service), "service:read", &of.service)?;
+            Explained { scene, asked: &asked }.service(of)?
+        }
+        Subject::Node { node, name } => {
+            Problem::unless(scene.auth.node_read(node), "node:read", node)?;
+            Explained { scene, asked: &asked }.node(node, name.as_deref())?
+        }
+        Subject::Name(name) => {
+            Problem::unless(scene.auth.service_read(name), "service:read", name)?;
+            Explained { scene, asked: &asked }.name(name)
+        }
+    };
+    Ok(Found {
+        body: Body::Json(crate::answer::json(&answer)),
+        index: scene.view.index().max(Index(1)),
+        watches: vec![Watch::Services(scene.tenant()), Watch::Checks(scene.tenant())],
+        filtered: false,
+    })
+}
+
+/// A service as it is asked for.
+struct OfService {
+    service: String,
+    tag: Option<String>,
+    /// Only on this node.
+    node: Option<String>,
+    /// The name that was typed, where it was one of DNS.
+    name: Option<String>,
+}
+
+struct Explained<'s, 'c> {
+    scene: &'s Scene<'c>,
+    asked: &'s Asked,
+}
+
+impl Explained<'_, '_> {
+    fn service(&self, of: &OfService) -> Result<Answer, Stop> {
+        let (scene, tenant) = (self.scene, self.scene.tenant());
+        let key = ServiceKey::new(tenant, &ServiceName::new(of.service.as_str()));
+        let (instances, doors) = self.instances(&key, of)?;
+        let mut answer = Answer::new("service", &of.service, scene);
+        answer.tag = of.tag.clone().unwrap_or_default();
+        answer.node = of.node.clone().unwrap_or_default();
+        if instances.is_empty() {
+            let known = scene.view.service_mark(&key)?.count > 0;
+            let strange = doors.iter().find_map(|door| door.absence);
+            answer.absence(match (strange, &of.node) {
+                (Some(Absence::NoSuchDatacenter), _) => Absence::NoSuchDatacenter,
+                (_, Some(node)) if !self.node_is_known(node)? => Absence::NoSuchNode,
+                _ => Absence::NoSuchService,
+            });
+            answer.nearest = match (strange, &of.node) {
+                (Some(Absence::NoSuchDatacenter), _) => Some(datacenter(scene).to_owned()),
+                (_, Some(node)) if known => self.nearest_node(node)?,
+                _ => self.nearest_service(&of.service)?,
+            };
+        }
+        answer.unsynced = self.unsynced(&key);
+        answer.gone = self.gone(&key, of.node.as_deref());
+        (answer.instances, answer.doors) = (instances, doors);
+        Ok(answer)
+    }
+
+    /// The instances of a service, and what each door says of it.
+    fn instances(
+        &self,
+        key: &ServiceKey,
+        of: &OfService,
+    ) -> Result<(Vec<InstanceShape>, Vec<DoorShape>), Stop> {
+        let (scene, tenant) = (self.scene, self.scene.tenant());
+        let dns = self.asked.looks_at(Which::Dns).then(|| self.ask_dns(of));
+        let elsewhere = matches!(&dns, Some((_, Some(answer)))
+            if answer.absence == Some(Absence::NoSuchDatacenter));
+        let offers = scene.view.service(key)?.into_iter();
+        let on = of.node.as_deref().map(Folded::new);
+        let offers = offers.filter(|offer| {
+            may_see(scene, offer) && on.as_ref().is_none_or(|on| offer.node.name.fold() == *on)
+        });
+        let offers: Vec<Offer<'_>> = if elsewhere { Vec::new() } else { offers.collect() };
+        let tags = of.tag.iter().map(|tag| Folded::new(tag)).collect();
+        let terms = Terms::http(self.asked.passing, tags);
+        let mut instances = Vec::new();
+        for offer in &offers {
+            let mut shape = InstanceShape::of(scene, offer);
+            if let Some((_, Some(answer))) = &dns {
+                shape.verdicts.push(Verdict::new("dns", dns_causes(answer, offer)));
+            }
+            if self.asked.looks_at(Which::Http) {
+                let causes = terms.causes(scene.view, tenant, offer.instance).collect();
+                shape.verdicts.push(Verdict::new("http", causes));
+            }
+            instances.push(shape);
+        }
+        let served = |door: &str| {
+            let told = |shape: &&InstanceShape| {
+                shape.verdicts.iter().any(|verdict| verdict.door == door && verdict.served)
+            };
+            instances.iter().filter(told).count()
+        };
+        let mut doors = Vec::new();
+        if let Some((question, answer)) = dns {
+            doors.push(DoorShape::dns(question, answer, served("dns"), offers.len()));
+        }
+        if self.asked.looks_at(Which::Http) && !elsewhere {
+            let question = self.asked.request(&of.service, of.tag.as_deref());
+            doors.push(DoorShape::http(question, served("http"), offers.len()));
+        }
+        Ok((instances, doors))
+    }
+
+    /// What DNS is asked, and answers; nothing where it cannot be asked.
+    fn ask_dns(&self, of: &OfService) -> (String, Option<NameAnswer>) {
+        let Some(names) = &self.scene.call.context.names else { return Default::default() };
+        let name = of.name.clone().or_else(|| names.of_service(&of.service, of.tag.as_deref()));
+        name.map_or_else(Default::default, |name| self.ask_name(&name, "SRV"))
+    }
+
+    fn ask_name(&self, name: &str, usual: &'static str) -> (String, Option<NameAnswer>) {
+        let Some(names) = &self.scene.call.context.names else { return Default::default() };
+        let (qtype, number) = self.asked.qtype(usual);
+        let question = NameQuestion {
+            name,
+            qtype: number,
+            edns: self.asked.edns,
+            tcp: self.asked.tcp,
+            passing: self.asked.passing,
+        };
+        (format!("{name} {qtype}"), names.explain(self.scene.view, &question))
+    }
+
+    fn node(&self, node: &str, name: Option<&str>) -> Result<Answer, Stop> {
+        let (scene, tenant) = (self.scene, self.scene.tenant());
+        let mut answer = Answer::new("node", node, scene);
+        answer.node = node.to_owned();
+        let key = NodeKey::new(tenant, &NodeName::new(node));
+        if self.asked.looks_at(Which::Dns) {
+            let own = scene.call.context.names.as_ref().and_then(|names| names.of_node(node));
+            let (question, told) = name
+                .map(str::to_owned)
+                .or(own)
+                .map_or_else(Default::default, |name| self.ask_name(&name, "ANY"));
+            answer.doors.push(DoorShape::dns(question, told, 0, 0));
+        }
+        let Some(row) = scene.view.node(&key)?.value else {
+            answer.absence(Absence::NoSuchNode);
+            answer.nearest = self.nearest_node(node)?;
+            return Ok(answer);
+        };
+        let strange = answer.doors.iter().find_map(|door| door.absence);
+        if strange == Some(Absence::NoSuchDatacenter) {
+            answer.absence(Absence::NoSuchDatacenter);
+            answer.nearest = Some(datacenter(scene).to_owned());
+            return Ok(answer);
+        }
+        answer.registered = Some(TraceShape::of(scene.view.trace(row.created)));
+        answer.owner = row.owner.to_string();
+        let services: BTreeSet<String> = scene
+            .view
+            .instances_on(&key)?
+            .into_iter()
+            .map(|instance| instance.service.to_string())
+            .filter(|service| scene.auth.service_read(service))
+            .take(MOST_SERVICES)
+            .collect();
+        for service in services {
+            let key = ServiceKey::new(tenant, &ServiceName::new(service.as_str()));
+            let of = OfService { service, tag: None, node: Some(node.to_owned()), name: None };
+            answer.instances.extend(self.instances(&key, &of)?.0);
+        }
+        Ok(answer)
+    }
+
+    /// A name of the zone that is neither a service's nor a node's.
+    fn name(&self, name: &str) -> Answer {
+        let mut answer = Answer::new("name", name, self.scene);
+        let (question, told) = self.ask_name(name, "ANY");
+        if let Some(absence) = told.as_ref().and_then(|told| told.absence) {
+            answer.absence(absence);
+        }
+        answer.doors.push(DoorShape::dns(question, told, 0, 0));
+        answer
+    }
+
+    /// What is registered with this node's agent and not in the catalog as its own.
+    fn unsynced(&self, key: &ServiceKey) -> Vec<InstanceShape> {
+        let Scene { view, call, auth } = self.scene;
+        let datacenters = &call.context.datacenters;
+        if !datacenter(self.scene).eq_ignore_ascii_case(datacenters.own()) {
+            return Vec::new();
+        }
+        let node = &call.context.identity.node_name;
+        let owner = Owner::agent(&node.fold());
+        let on = NodeKey::new(key.tenant, node);
+        let own = call.context.registrar.instances().into_iter();
+        let own = own.filter(|own| {
+            ServiceKey::new(key.tenant, &own.service) == *key
+                && auth.service_read(own.service.as_str())
+        });
+        let lacking = own.filter_map(|own| {
+            let row = view.instance(&on.instance(&own.id)).ok().flatten();
+            let (text, remedy) = match row {
+                None => (
+                    "registered with the agent, and not in the catalog yet".to_owned(),
+                    "the agent's next pass writes it; its log says what is refused".to_owned(),
+                ),
+                Some(row) if row.owner != owner => (
+                    format!(
+                        "registered with the agent, and its id is taken in the catalog by {}, for service {}",
+                        row.owner, row.service
+                    ),
+                    "register it under another id".to_owned(),
+                ),
+                Some(_) => return None,
+            };
+            let name = if row.is_some() { "taken" } else { "unsynced" };
+            let cause = CauseShape { name, text, remedy, check: None };
+            Some(InstanceShape::unsynced(&own, &owner, cause))
+        });
+        lacking.collect()
+    }
+
+    fn gone(&self, key: &ServiceKey, node: Option<&str>) -> Vec<GoneShape> {
+        let on = node.map(Folded::new);
+        let gone = self.scene.view.gone(key, MOST_GONE).into_iter().filter(|gone| {
+            self.scene.auth.node_read(gone.row.node.as_str())
+                && on.as_ref().is_none_or(|on| gone.row.node.fold() == *on)
+        });
+        gone.map(GoneShape::of).collect()
+    }
+
+    fn node_is_known(&self, node: &str) -> Result<bool, Stop> {
+        let key = NodeKey::new(self.scene.tenant(), &NodeName::new(node));
+        Ok(self.scene.view.node(&key)?.value.is_some() && self.scene.auth.node_read(node))
+    }
+
+    /// Of the services and nodes that may be seen.
+    fn nearest_service(&self, name: &str) -> Result<Option<String>, Stop> {
+        let keys = self.scene.view.service_keys(self.scene.tenant())?;
+        let names = keys.map(|key| key.service.as_str());
+        let near = nearest(name, names.filter(|name| self.scene.auth.service_read(name)));
+        match near {
+            Some(near) => Ok(Some(near.to_owned())),
+            None => self.nearest_node(name),
+        }
+    }
+
+    fn nearest_node(&self, name: &str) -> Result<Option<String>, Stop> {
+        let nodes = self.scene.view.nodes(self.scene.tenant())?.value.into_iter();
+        let names = nodes.map(|row| row.name.as_str());
+        let near = nearest(name, names.filter(|name| self.scene.auth.node_read(name)));
+        Ok(near.map(str::to_owned))
+    }
+}
+
+/// What DNS said of an instance.
+fn dns_causes(answer: &NameAnswer, offer: &Offer<'_>) -> Vec<Cause> {
+    let told = answer.instances.iter().find(|(node, id, _)| {
+        *node == offer.instance.node && id.fold() == offer.instance.id.fold()
+    });
+    told.map(|(_, _, causes)| causes.clone()).unwrap_or_default()
+}

@@ -1,0 +1,257 @@
+//! What is explained of HTTP is what HTTP answers: random catalogs, asked, explained and mended.
+
+use crate::support::{Face, start};
+use catalog::Command;
+use model::{Check, Instance, Node, Phase, Status, Text};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Chance that can be repeated.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+fn check(node: &str, instance: &str, id: &str, status: &str) -> Command {
+    Command::PutCheck(Box::new(Check {
+        node: node.into(),
+        id: id.into(),
+        status: Status::parse(status),
+        instance: instance.into(),
+        ..Check::default()
+    }))
+}
+
+fn catalog(chance: &mut Chance, service: &str) -> Vec<Command> {
+    let statuses = ["passing", "passing", "passing", "warning", "critical"];
+    let mut commands = Vec::new();
+    for number in 0..2 {
+        let (name, address) = (format!("{service}-n{number}"), format!("10.0.0.{number}"));
+        let node = Node { name: name.as_str().into(), address: address.into(), ..Node::default() };
+        commands.push(Command::PutNode(node));
+        match chance.below(6) {
+            0 => commands.push(check(&name, "", "_node_maintenance", "critical")),
+            1..4 => {
+                let status = statuses[chance.below(5) as usize];
+                commands.push(check(&name, "", "disk", status));
+            }
+            _ => {}
+        }
+    }
+    for number in 0..1 + chance.below(5) {
+        let (node, id) = (format!("{service}-n{}", chance.below(2)), format!("w{number}"));
+        let tags = [&[][..], &["v1"], &["V1", "blue"], &["v2"]][chance.below(4) as usize];
+        commands.push(Command::PutInstance(Box::new(Instance {
+            node: node.as_str().into(),
+            id: id.as_str().into(),
+            service: service.into(),
+            tags: tags.iter().map(Text::new).collect(),
+            // HTTP tells what does not run, too.
+            details: model::InstanceDetails {
+                phase: [Phase::Running, Phase::Draining][chance.below(2) as usize],
+                ..model::InstanceDetails::default()
+            }
+            .into(),
+            ..Instance::default()
+        })));
+        for count in 0..chance.below(3) {
+            let status = statuses[chance.below(5) as usize];
+            commands.push(check(&node, &id, &format!("c{number}-{count}"), status));
+        }
+        if chance.below(6) == 0 {
+            commands.push(check(&node, &id, &format!("_service_maintenance:{id}"), "critical"));
+        }
+    }
+    commands
+}
+
+fn key(instance: &Value) -> (String, String) {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    (text(&instance["Node"]), text(&instance["ID"]))
+}
+
+/// Compares; gives what keeps each instance out that is out.
+async fn compare(
+    face: &Face,
+    service: &str,
+    query: &str,
+) -> BTreeMap<(String, String), Vec<Value>> {
+    let answered = face.get(&format!("/v1/health/service/{service}?{query}")).await.body;
+    let answered: Value = serde_json::from_str(&answered).expect("JSON");
+    let answered: BTreeSet<(String, String)> = answered
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| {
+            let text = |value: &Value| value.as_str().expect("text").to_owned();
+            (text(&row["Node"]["Node"]), text(&row["Service"]["ID"]))
+        })
+        .collect();
+    let told = face.get(&format!("/v1/rutter/why/{service}?as=http&{query}")).await;
+    let told: Value = serde_json::from_str(&told.body).expect("JSON");
+    let (mut served, mut out) = (BTreeSet::new(), BTreeMap::new());
+    for instance in told["Instances"].as_array().expect("a list") {
+        let verdict = &instance["Verdicts"][0];
+        assert_eq!(verdict["Door"], "http");
+        match verdict["Served"] == true {
+            true => _ = served.insert(key(instance)),
+            false => {
+                let causes = verdict["Causes"].as_array().expect("a list").clone();
+                assert!(!causes.is_empty(), "{instance}");
+                out.insert(key(instance), causes);
+            }
+        }
+    }
+    assert_eq!(served, answered, "{service} {query}: {out:?}");
+    assert_eq!(told["Doors"][0]["Served"], answered.len());
+    out
+}
+
+/// The row of an instance again, with what undoes these causes.
+fn undo(face: &Face, (node, id): &(String, String), causes: &[Value]) -> Vec<Command> {
+    let view = seams::Reader::view(&*face.catalog);
+    let on = catalog::NodeKey::new(model::Tenant::DEFAULT, &node.as_str().into());
+    let row = view.instance(&on.instance(&id.as_str().into())).expect("held").expect("there");
+    let mut instance = row.claim.clone();
+    let mut commands = Vec::new();
+    for cause in causes {
+        let text = cause["Text"].as_str().expect("text");
+        let quoted = text.split('"').nth(1).unwrap_or_default();
+        match cause["Name"].as_str().expect("a name") {
+            "tag" => {
+                instance.tags = instance.tags.iter().cloned().chain([quoted.into()]).collect();
+            }
+            "node_maintenance" => commands.push(check(node, "", "_node_maintenance", "passing")),
+            "maintenance" => {
+                commands.push(check(node, id, &format!("_service_maintenance:{id}"), "passing"));
+            }
+            "node_check" | "node_check_warning" => {
+                commands.push(check(node, "", quoted, "passing"));
+            }
+            "check" | "check_warning" => commands.push(check(node, id, quoted, "passing")),
+            other => panic!("{other}"),
+        }
+    }
+    commands.push(Command::PutInstance(Box::new(instance)));
+    commands
+}
+
+#[tokio::test]
+async fn an_instance_is_said_to_be_served_exactly_where_http_tells_it() {
+    let face = start();
+    let mut reached: BTreeMap<String, usize> = BTreeMap::new();
+    let mut mended = 0;
+    for seed in 1..=120u64 {
+        let mut chance = Chance(0x9E37_79B9_7F4A_7C15 ^ (seed << 20 | seed));
+        let service = format!("web{seed}");
+        face.catalog.write(catalog(&mut chance, &service));
+        let query = ["", "passing", "passing", "tag=v1", "passing&tag=v2"];
+        let query = query[chance.below(5) as usize];
+        let out = compare(&face, &service, query).await;
+        for cause in out.values().flatten() {
+            *reached.entry(cause["Name"].as_str().expect("a name").to_owned()).or_default() += 1;
+        }
+        let Some((instance, causes)) = out.iter().next() else { continue };
+        face.catalog.write(undo(&face, instance, causes));
+        let left = compare(&face, &service, query).await;
+        assert!(!left.contains_key(instance), "{service} {query}: {causes:?} were undone");
+        mended += 1;
+    }
+    for cause in [
+        "node_maintenance",
+        "maintenance",
+        "node_check",
+        "node_check_warning",
+        "check",
+        "check_warning",
+        "tag",
+    ] {
+        assert!(reached.get(cause).is_some_and(|count| *count >= 5), "{cause}: {reached:?}");
+    }
+    assert!(mended > 40, "{mended}");
+}
+
+#[tokio::test]
+async fn a_name_is_a_service_a_node_or_both_with_an_at() {
+    let face = start();
+    face.must(
+        "/v1/catalog/register",
+        r#"{"Node":"n7","Address":"10.0.0.7","Service":{"Service":"web"}}"#,
+    )
+    .await;
+    face.must(
+        "/v1/catalog/register",
+        r#"{"Node":"n8","Address":"10.0.0.8","Service":{"Service":"a@b"}}"#,
+    )
+    .await;
+    for (path, kind, name, instances, absence) in [
+        ("web", "service", "web", 1, ""),
+        ("WEB", "service", "WEB", 1, ""),
+        ("web@n7", "service", "web", 1, ""),
+        ("web?node=n8", "service", "web", 0, "no_such_service"),
+        ("web@n9", "service", "web", 0, "no_such_node"),
+        ("a@b", "service", "a@b", 1, ""),
+        ("a@b@n8", "service", "a@b", 1, ""),
+        ("n7", "node", "n7", 1, ""),
+        ("@n7", "node", "n7", 1, ""),
+        ("@n9", "node", "n9", 0, "no_such_node"),
+        ("wep", "service", "wep", 0, "no_such_service"),
+    ] {
+        let reply = face.get(&format!("/v1/rutter/why/{path}")).await;
+        let told: Value = serde_json::from_str(&reply.body).expect("JSON");
+        assert_eq!((&told["Kind"], &told["Name"]), (&kind.into(), &name.into()), "{path}");
+        assert_eq!(told["Instances"].as_array().map(Vec::len), Some(instances), "{path}: {told}");
+        assert_eq!(told["Absence"]["Name"].as_str().unwrap_or_default(), absence, "{path}");
+    }
+    let nearest = |path: &str| {
+        let (face, path) = (&face, format!("/v1/rutter/why/{path}"));
+        async move {
+            let told: Value = serde_json::from_str(&face.get(&path).await.body).expect("JSON");
+            told["Nearest"].as_str().map(str::to_owned)
+        }
+    };
+    assert_eq!(nearest("wep").await.as_deref(), Some("web"));
+    assert_eq!(nearest("web@n77").await.as_deref(), Some("n7"));
+    assert_eq!(nearest("payments").await, None);
+}
+
+#[tokio::test]
+async fn who_wrote_and_who_removed_is_told() {
+    let face = start();
+    let body = r#"{"Node":"n7","Address":"10.0.0.7","Service":{"ID":"w","Service":"web"}}"#;
+    face.must("/v1/catalog/register", body).await;
+    let ask = |path: &str| {
+        let (face, path) = (&face, format!("/v1/rutter/why/{path}"));
+        async move { serde_json::from_str::<Value>(&face.get(&path).await.body).expect("JSON") }
+    };
+    let told = ask("web").await;
+    let registered = &told["Instances"][0]["Registered"];
+    assert_eq!((&registered["Door"], &registered["Actor"]), (&"http".into(), &"anonymous".into()));
+    face.must("/v1/catalog/deregister", r#"{"Node":"n7","ServiceID":"w"}"#).await;
+    let told = ask("web").await;
+    assert_eq!(told["Absence"]["Name"], "no_such_service");
+    assert_eq!((&told["Gone"][0]["ID"], &told["Gone"][0]["Node"]), (&"w".into(), &"n7".into()));
+    assert!(told["Gone"][0]["Removed"]["Remote"].as_str().is_some_and(|at| at.contains(':')));
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_refused() {
+    let face = start();
+    for (path, expected) in [
+        ("/v1/rutter/why/", "Missing name"),
+        ("/v1/rutter/why/web?as=smtp", "Invalid as: dns or http"),
+        ("/v1/rutter/why/web?edns=x", "Invalid edns: a number of bytes"),
+        ("/v1/rutter/why/web?passing=maybe", "Invalid value for ?passing"),
+    ] {
+        let reply = face.get(path).await;
+        assert_eq!((reply.status, reply.body.as_str()), (400, expected), "{path}");
+    }
+    let reply = face.get("/v1/rutter/why/web?type=MX").await;
+    assert!(reply.status == 400 && reply.body.starts_with("Invalid type: one of A, "));
+}

@@ -5,6 +5,7 @@
 
 use super::NodeFacts;
 use crate::pick::Want;
+use model::Folded;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -22,8 +23,8 @@ pub(crate) struct Row {
     pub target: Target,
     /// Equal for instances that make one SRV record: same node, address and port.
     pub identity: u64,
-    /// Hash of the instance's id: rows of a node stand in its order.
-    pub id: u64,
+    /// The instance's folded id: rows of a node stand in its order.
+    pub id: Folded,
     srv: (u16, u16),
 }
 
@@ -85,7 +86,7 @@ impl Draft {
             any,
             target,
             identity: 0,
-            id: 0,
+            id: Folded::default(),
             srv: (0, 0),
         };
         Draft { row, srv, tags: Vec::new(), is_shown: true }

@@ -248,12 +248,12 @@ impl Encoder {
         let left = before.filter(|old| now.is_none_or(|new| new.service != old.service));
         if let Some(old) = left {
             let draft = draft_of(drafts, picture, old.service.fold());
-            draft.replace_row(&node.node, self.id(old), None);
+            draft.replace_row(&node.node, &old.id.fold(), None);
         }
         if let Some(new) = now {
             let draft = draft_of(drafts, picture, new.service.fold());
             let row = self.instance(source, &entry.facts, new);
-            draft.replace_row(&node.node, self.id(new), row);
+            draft.replace_row(&node.node, &new.id.fold(), row);
         }
     }
 
@@ -308,16 +308,6 @@ impl Encoder {
         }
     }
 
-    fn told_apart(&self, instance: &Instance, mut draft: Draft) -> Draft {
-        draft.row.id = self.id(instance);
-        draft
-    }
-
-    /// What a row is told by from the others of its node and service.
-    fn id(&self, instance: &Instance) -> u64 {
-        self.hasher.hash_one(instance.id.fold().as_str())
-    }
-
     fn put_service(
         &self,
         picture: &mut Picture,
@@ -369,8 +359,9 @@ impl Encoder {
             Ok(health) => health,
             Err(cause) => {
                 let reason = why::sentence(instance, &cause);
-                let draft = Draft { tags, ..Draft::withheld(node, &reason) };
-                return Some(self.told_apart(instance, draft));
+                let mut draft = Draft { tags, ..Draft::withheld(node, &reason) };
+                draft.row.id = instance.id.fold();
+                return Some(draft);
             }
         };
         let (own, is_given) = self.own_addresses(instance);
@@ -386,8 +377,8 @@ impl Encoder {
         let srv = self.srv_data(node, target, &addresses, weight, port);
         let identity = self.hasher.hash_one((&node.key, &srv[4..]));
         let mut draft = Draft::new(node, &addresses, target, srv);
-        draft.row.identity = identity;
-        Some(self.told_apart(instance, Draft { tags, ..draft }))
+        (draft.row.identity, draft.row.id) = (identity, instance.id.fold());
+        Some(Draft { tags, ..draft })
     }
 
     /// The addresses that an instance gives itself, and whether it gives one at all; without, its

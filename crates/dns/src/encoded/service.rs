@@ -3,6 +3,7 @@
 use super::chunk::{Chunk, Draft, ROWS, Row};
 use crate::pick::Want;
 use model::Folded;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A service's instances, those too that are not told; perhaps none.
@@ -73,11 +74,13 @@ impl ServiceRow {
 /// Below so few rows a chunk is joined with a neighbour.
 const FEW: usize = 16;
 
-/// Where a row stands among the others: by node, then by the hash of its id.
-type Place<'p> = (&'p Folded, u64);
+/// Some rows of a node: the one with this id, or all.
+type Place<'p> = (&'p Folded, Option<&'p Folded>);
 
-fn place(row: &Row) -> Place<'_> {
-    (&row.node.key, row.id)
+/// Where a row stands to a place. Rows stand by node, then by id, so that the first of those that are
+/// withheld is the same in every process.
+fn beside(row: &Row, (node, id): Place<'_>) -> Ordering {
+    row.node.key.cmp(node).then(id.map_or(Ordering::Equal, |id| row.id.cmp(id)))
 }
 
 /// A service being changed, row by row.
@@ -93,26 +96,23 @@ impl ServiceDraft {
         ServiceDraft { chunks }
     }
 
-    /// Begins with these rows.
-    pub fn from_rows(mut drafts: Vec<Draft>) -> ServiceDraft {
-        drafts.sort_by(|one, other| place(&one.row).cmp(&place(&other.row)));
+    /// Begins with these rows, by node, then by id.
+    pub fn from_rows(drafts: Vec<Draft>) -> ServiceDraft {
         ServiceDraft { chunks: cut(drafts) }
     }
 
-    /// Puts these rows in the place of all rows of `node`.
-    pub fn replace_node(&mut self, node: &Folded, mut new: Vec<Draft>) {
-        new.sort_by_key(|draft| draft.row.id);
-        self.replace((node, 0), (node, u64::MAX), new);
+    /// Puts these rows, by id, in the place of all rows of `node`.
+    pub fn replace_node(&mut self, node: &Folded, new: Vec<Draft>) {
+        self.replace((node, None), new);
     }
 
     /// Puts this row, or nothing, in the place of one row of `node`.
-    pub fn replace_row(&mut self, node: &Folded, id: u64, new: Option<Draft>) {
-        self.replace((node, id), (node, id), new.into_iter().collect());
+    pub fn replace_row(&mut self, node: &Folded, id: &Folded, new: Option<Draft>) {
+        self.replace((node, Some(id)), new.into_iter().collect());
     }
 
-    /// Puts these rows, in order, in the place of all from the first to the last place.
-    fn replace(&mut self, first: Place<'_>, last: Place<'_>, new: Vec<Draft>) {
-        let (mut low, mut high) = self.chunks_between(first, last);
+    fn replace(&mut self, place: Place<'_>, new: Vec<Draft>) {
+        let (mut low, mut high) = self.chunks_at(place);
         if low == high {
             if new.is_empty() {
                 return;
@@ -122,9 +122,9 @@ impl ServiceDraft {
             high = (low + 1).min(self.chunks.len());
         }
         let old = self.chunks[low..high].iter().flat_map(|chunk| chunk.drafts());
-        let is_other = |draft: &Draft| !(first..=last).contains(&place(&draft.row));
-        let mut drafts: Vec<Draft> = old.filter(is_other).collect();
-        let at = drafts.partition_point(|draft| place(&draft.row) < first);
+        let old = old.filter(|draft| beside(&draft.row, place).is_ne());
+        let mut drafts: Vec<Draft> = old.collect();
+        let at = drafts.partition_point(|draft| beside(&draft.row, place).is_lt());
         drafts.splice(at..at, new);
         if drafts.len() < FEW && high < self.chunks.len() {
             drafts.extend(self.chunks[high].drafts());
@@ -136,12 +136,12 @@ impl ServiceDraft {
         self.chunks.splice(low..high, cut(drafts));
     }
 
-    /// The chunks that hold rows between two places, or the empty range where they would be.
-    fn chunks_between(&self, first: Place<'_>, last: Place<'_>) -> (usize, usize) {
+    /// The chunks that hold rows of a place, or the empty range where they would be.
+    fn chunks_at(&self, place: Place<'_>) -> (usize, usize) {
         let ends_before =
-            |chunk: &Arc<Chunk>| chunk.rows().last().is_some_and(|row| place(row) < first);
+            |chunk: &Arc<Chunk>| chunk.rows().last().is_some_and(|row| beside(row, place).is_lt());
         let begins_until =
-            |chunk: &Arc<Chunk>| chunk.rows().first().is_some_and(|row| place(row) <= last);
+            |chunk: &Arc<Chunk>| chunk.rows().first().is_some_and(|row| beside(row, place).is_le());
         let low = self.chunks.partition_point(ends_before);
         (low, self.chunks.partition_point(begins_until).max(low))
     }

@@ -128,6 +128,7 @@ fn context(catalog: &Arc<FakeCatalog>) -> Context {
         settings: Settings::default(),
         limits: net::http::Limits::default(),
         datacenters: catalog.datacenters(),
+        names: None,
         registrar: FakeAgent::new("n1", Arc::clone(catalog)),
         lifecycle: Arc::new(FakeProcess::default()),
         meters: httpapi::Meters::default(),

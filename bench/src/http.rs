@@ -45,6 +45,18 @@ impl Connection {
         Ok((status, &self.answer[body..]))
     }
 
+    /// The index that a `GET` tells, which must be answered with 200.
+    pub fn index(&mut self, path: &str) -> Result<u64> {
+        let (status, body) = self.get(path)?;
+        let end = self.answer.len() - body.len();
+        let head = std::str::from_utf8(&self.answer[..end])?.to_ascii_lowercase();
+        let line = head.lines().find_map(|line| line.strip_prefix("x-consul-index:"));
+        if status != 200 {
+            bail!("{status} {}", String::from_utf8_lossy(&body));
+        }
+        Ok(line.context("an answer without an index")?.trim().parse()?)
+    }
+
     /// A `PUT` that must be answered with 200.
     pub fn put(&mut self, path: &str, body: &[u8]) -> Result<()> {
         self.request.clear();

@@ -25,64 +25,56 @@ mod packets;
 mod process;
 mod register;
 mod shared;
+mod storm;
 mod waiters;
 mod watchers;
 
 use anyhow::{Result, bail, ensure};
 use std::time::Instant;
 
-/// A benchmark by its name.
-type Bench = (&'static str, fn() -> Result<()>);
-
-/// Every benchmark. To add one: a file beside this, a line here and one in [`ABOUT`].
-const BENCHES: &[Bench] = &[
-    ("dns", dns::run),
-    ("dns-large", dns_large::run),
-    ("register", register::run),
-    ("kv", kv::run),
-    ("health", health::run),
-    ("memory", memory::run),
-    ("idle", idle::run),
-    ("waiters", waiters::run),
-    ("shared", shared::run),
-    ("checks", checks::run),
-];
-
-/// Of a benchmark: about how many seconds it takes, and the programs it calls with the Debian package of each.
-type About = (&'static str, u64, &'static [(&'static str, &'static str)]);
+/// A benchmark.
+struct Bench {
+    name: &'static str,
+    run: fn() -> Result<()>,
+    /// About how long it takes.
+    seconds: u64,
+    /// Programs that it calls, each with its Debian package.
+    needs: &'static [(&'static str, &'static str)],
+}
 
 const KNOT: (&str, &str) = ("knotd", "knot");
 const NGINX: (&str, &str) = ("nginx", "nginx-light");
 const ETCD: (&str, &str) = ("etcd", "etcd-server");
 
-/// What is to be known before one begins.
-const ABOUT: &[About] = &[
-    ("dns", 60, &[KNOT]),
-    ("dns-large", 60, &[]),
-    ("register", 60, &[ETCD]),
-    ("kv", 90, &[ETCD]),
-    ("health", 90, &[NGINX]),
-    ("memory", 60, &[]),
-    ("idle", 60, &[ETCD]),
-    ("waiters", 120, &[]),
-    ("shared", 60, &[]),
-    ("checks", 60, &[]),
+/// Every benchmark. To add one: a file beside this and a line here.
+const BENCHES: &[Bench] = &[
+    Bench { name: "dns", run: dns::run, seconds: 60, needs: &[KNOT] },
+    Bench { name: "dns-large", run: dns_large::run, seconds: 60, needs: &[] },
+    Bench { name: "register", run: register::run, seconds: 45, needs: &[ETCD] },
+    Bench { name: "kv", run: kv::run, seconds: 45, needs: &[ETCD] },
+    Bench { name: "health", run: health::run, seconds: 60, needs: &[NGINX] },
+    Bench { name: "memory", run: memory::run, seconds: 60, needs: &[] },
+    Bench { name: "idle", run: idle::run, seconds: 120, needs: &[ETCD] },
+    Bench { name: "waiters", run: waiters::run, seconds: 120, needs: &[] },
+    Bench { name: "shared", run: shared::run, seconds: 60, needs: &[] },
+    Bench { name: "checks", run: checks::run, seconds: 60, needs: &[] },
+    Bench { name: "storm", run: storm::run, seconds: 60, needs: &[] },
 ];
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = names.iter().find(|name| !BENCHES.iter().any(|(held, _)| held == name)) {
-        let all: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();
+    if let Some(unknown) = names.iter().find(|name| !BENCHES.iter().any(|held| held.name == **name))
+    {
+        let all: Vec<_> = BENCHES.iter().map(|held| held.name).collect();
         bail!("no benchmark {unknown}; there are {}", all.join(", "));
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let chosen: Vec<&Bench> = BENCHES.iter().filter(|(name, _)| wanted(name)).collect();
-    let about: Vec<&About> = ABOUT.iter().filter(|(name, ..)| wanted(name)).collect();
-    refuse_without_peers(&about)?;
-    let seconds: u64 = about.iter().map(|(_, seconds, _)| seconds).sum();
+    let chosen: Vec<&Bench> = BENCHES.iter().filter(|held| wanted(held.name)).collect();
+    refuse_without_peers(&chosen)?;
+    let seconds: u64 = chosen.iter().map(|held| held.seconds).sum();
     println!("machine: {}", measure::machine());
     println!("{} benchmarks, about {} min in all", chosen.len(), seconds.div_ceil(60));
-    for (number, (name, run)) in chosen.iter().enumerate() {
+    for (number, Bench { name, run, .. }) in chosen.iter().enumerate() {
         let began = Instant::now();
         println!("\n{name} ({} of {})", number + 1, chosen.len());
         run()?;
@@ -92,10 +84,10 @@ fn main() -> Result<()> {
 }
 
 /// Nothing begins while a program is missing that will be called later.
-fn refuse_without_peers(about: &[&About]) -> Result<()> {
-    let mut packages: Vec<&str> = about
+fn refuse_without_peers(chosen: &[&Bench]) -> Result<()> {
+    let mut packages: Vec<&str> = chosen
         .iter()
-        .flat_map(|(_, _, needs)| *needs)
+        .flat_map(|held| held.needs)
         .filter(|(program, _)| !is_there(program))
         .map(|(_, package)| *package)
         .collect();
@@ -114,16 +106,4 @@ fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     directories.any(|directory| directory.join(program).is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_benchmark_says_what_is_to_be_known_of_it() {
-        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
-        let known: Vec<&str> = ABOUT.iter().map(|(name, ..)| *name).collect();
-        assert_eq!(names, known);
-    }
 }

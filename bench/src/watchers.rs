@@ -101,7 +101,7 @@ impl Watchers {
 }
 
 /// The loopback address that a client comes from.
-fn source(client: usize) -> SocketAddr {
+pub fn source(client: usize) -> SocketAddr {
     let number = client / OF_ONE_ADDRESS;
     let part = |number: usize| u8::try_from(number % 250 + 1).expect("below 251");
     SocketAddrV4::new(Ipv4Addr::new(127, 1, part(number / 250), part(number)), 0).into()

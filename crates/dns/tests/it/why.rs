@@ -76,11 +76,10 @@ fn catalog(chance: &mut Chance) -> Vec<Command> {
             node: node.as_str().into(),
             id: id.as_str().into(),
             service: "web".into(),
-            tags: tags.iter().map(|tag| Text::new(tag)).collect(),
+            tags: tags.iter().map(Text::new).collect(),
             address: address.into(),
             port: 1000 + number as i64,
             details: details(phase),
-            ..Instance::default()
         })));
         for count in 0..chance.below(3) {
             commands.push(check(&node, &id, &format!("c{number}-{count}"), chance.of(&STATUSES)));

@@ -1,3 +1,5 @@
+//! What is kept is what would be made anew, after every change.
+
 use super::*;
 use catalog::{Acl, Command, Entry, KvCondition, KvRowKey, KvWrite, Touched, View, apply};
 use model::{Author, Index, KvKey, Owner, Tenant, Timestamp};

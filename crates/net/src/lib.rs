@@ -1,9 +1,11 @@
-//! Sockets: TCP and UDP listeners, UDP batches, HTTP plumbing.
+//! Sockets: TCP and UDP listeners, UDP batches, dialling, TLS, HTTP plumbing.
 pub mod connections;
+pub mod dial;
 pub mod host;
 pub mod http;
 mod listen;
 mod network;
+pub mod tls;
 pub mod udp;
 
 pub use listen::listen;

@@ -33,12 +33,12 @@ async fn exchange(target: &str) -> Result<(), String> {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let dialed = |error| format!("dial udp {address}: {}", dial::call_text("connect", &error));
+    let dialed = |error| format!("dial udp {address}: {}", net::dial::call_text("connect", &error));
     let socket = UdpSocket::bind((any, 0)).await.map_err(dialed)?;
     socket.connect(address).await.map_err(dialed)?;
     let own = socket.local_addr().map_err(dialed)?;
     let failed = |call: &'static str| {
-        move |error| format!("{call} udp {own}->{address}: {}", dial::call_text(call, &error))
+        move |error| format!("{call} udp {own}->{address}: {}", net::dial::call_text(call, &error))
     };
     socket.send(&[]).await.map_err(failed("write"))?;
     socket.recv(&mut [0]).await.map_err(failed("read"))?;

@@ -121,7 +121,7 @@ fn explain(error: &hyper::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
         if let Some(io) = next.downcast_ref::<io::Error>() {
-            return dial::call_text("read", io);
+            return net::dial::call_text("read", io);
         }
         cause = next;
     }

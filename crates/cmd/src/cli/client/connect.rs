@@ -2,13 +2,13 @@
 
 use super::tls;
 use super::transport::Transport;
+use net::dial;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::UnixStream;
 
 /// What a connection is.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -26,50 +26,18 @@ pub async fn open(transport: &Transport, tls: Option<&tls::Config>) -> Result<St
         return Ok(Stream(Box::new(stream)));
     }
     let (host, port) = transport.host_and_port();
-    let found = lookup_host((host, port)).await;
-    let found = found.map_err(|_| format!("dial tcp: lookup {host}: no such host"))?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    let mut first = None;
-    for address in found {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // A request is one write; waiting to join it with another gains nothing.
-                let _ = stream.set_nodelay(true);
-                return match tls {
-                    Some(tls) => Ok(Stream(Box::new(tls.open(stream, host).await?))),
-                    None => Ok(Stream(Box::new(stream))),
-                };
-            }
-            Err(error) => {
-                let why = format!("dial tcp {address}: {}", call_text("connect", &error));
-                first.get_or_insert(why);
-            }
-        }
-    }
-    Err(first.unwrap_or_else(|| format!("dial tcp: lookup {host}: no such host")))
+    let found = dial::lookup("tcp", host, port).await?;
+    let stream = dial::first_of(&found, None).await?;
+    // A request is one write; waiting to join it with another gains nothing.
+    let _ = stream.set_nodelay(true);
+    Ok(match tls {
+        Some(tls) => Stream(Box::new(tls.open(stream, host).await?)),
+        None => Stream(Box::new(stream)),
+    })
 }
 
 fn failed(transport: &Transport, error: &io::Error) -> String {
-    format!("{}: {}", transport.dialled(), call_text("connect", error))
-}
-
-/// What Go says of a failed system call.
-pub fn call_text(call: &str, error: &io::Error) -> String {
-    use io::ErrorKind as Kind;
-    let why = match error.kind() {
-        Kind::TimedOut => return "i/o timeout".to_owned(),
-        Kind::UnexpectedEof => return "EOF".to_owned(),
-        Kind::ConnectionRefused => "connection refused",
-        Kind::ConnectionReset => "connection reset by peer",
-        Kind::BrokenPipe => "broken pipe",
-        Kind::HostUnreachable => "no route to host",
-        Kind::NetworkUnreachable => "network is unreachable",
-        Kind::PermissionDenied => "permission denied",
-        Kind::NotFound => "no such file or directory",
-        _ => return error.to_string(),
-    };
-    format!("{call}: {why}")
+    format!("{}: {}", transport.dialled(), dial::call_text("connect", error))
 }
 
 /// What Go says of a connection that brought no answer.
@@ -83,7 +51,7 @@ pub fn explain(error: &hyper::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
         if let Some(io) = next.downcast_ref::<io::Error>() {
-            return call_text("read", io);
+            return dial::call_text("read", io);
         }
         cause = next;
     }

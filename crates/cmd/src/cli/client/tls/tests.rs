@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::client::{Client, Query, Settings, Transport};
 use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -119,8 +119,8 @@ impl seams::Reader for Reader {
         }
     }
 
-    fn has_leader(&self) -> bool {
-        self.leadership.borrow().leader.is_some()
+    fn contact(&self) -> (bool, Duration) {
+        (self.leadership.borrow().leader.is_some(), Duration::ZERO)
     }
 
     fn log_position(&self) -> LogPosition {

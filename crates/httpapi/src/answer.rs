@@ -86,14 +86,14 @@ impl Answer {
     }
 
     /// Whether its bytes go out as they are, neither indented nor compressed.
-    pub fn is_finished(&self, pretty: bool, gzip: bool) -> bool {
-        let indents = pretty && matches!(self.content, Content::Json(_));
-        !indents && !gzip
+    pub fn is_finished(&self, shown: Shown) -> bool {
+        let indents = shown.pretty && matches!(self.content, Content::Json(_));
+        !indents && !shown.gzip
     }
 
-    /// The answer as the connection takes it: indented if `pretty`, compressed if the client can
-    /// take it (`gzip`) and it is worth it.
-    pub fn finish(self, pretty: bool, gzip: bool) -> Response {
+    /// The answer as the connection takes it; compressed only where it is worth it.
+    pub fn finish(self, shown: Shown) -> Response {
+        let Shown { pretty, gzip } = shown;
         let (kind, body) = match self.content {
             Content::Json(body) if pretty => (Some("application/json"), indented(&body)),
             Content::Json(body) => (Some("application/json"), body),
@@ -106,6 +106,7 @@ impl Answer {
             Response::new(Full::new(if compress { compressed(&body) } else { body }));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        headers.reserve(self.headers.len() + 4);
         if let Some(kind) = kind {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
@@ -116,6 +117,15 @@ impl Answer {
         headers.extend(self.headers);
         response
     }
+}
+
+/// How a client wants to see an answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// Indented.
+    pub pretty: bool,
+    /// Compressed.
+    pub gzip: bool,
 }
 
 /// Whether the client takes gzip: named, and not with `q=0`.

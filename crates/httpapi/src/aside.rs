@@ -6,12 +6,13 @@
 //! its route's class decides.
 
 use crate::admission::{Bounds, Class, Turns, Verdict};
-use crate::answer::Answer;
+use crate::answer::{Answer, Shown};
 use crate::consul::blocking::{Body, Found};
 use crate::consul::error::{Crowded, Problem, Stop};
 use crate::dialects::Acting;
+use foldhash::quality::RandomState;
 use net::http::Response;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -99,7 +100,7 @@ impl Aside {
     fn with(bounds: Bounds) -> Aside {
         Aside {
             turns: Mutex::new(Turns::new(bounds)),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             sizes: (0..SLOTS).map(|_| AtomicU64::new(UNKNOWN)).collect(),
         }
     }
@@ -127,6 +128,25 @@ impl Aside {
         found
     }
 
+    /// Evaluates a read of this path at once, if it needs no turn.
+    pub fn evaluate_at_once(
+        &self,
+        class: Class,
+        (path, below): (&str, bool),
+        read: impl FnOnce() -> Result<Found, Stop>,
+    ) -> Option<Result<Found, Stop>> {
+        let class = if below { Class::Bulk } else { class };
+        let seen = self.seen(path, below);
+        if cost(class, &seen).is_some() {
+            return None;
+        }
+        let found = read();
+        if let Ok(found) = &found {
+            seen.note(size(&found.body));
+        }
+        Some(found)
+    }
+
     /// Has a list made that is no read of a view.
     pub async fn act(&self, path: &str, acting: Acting) -> Result<Answer, Problem> {
         let seen = self.seen(path, false);
@@ -145,13 +165,12 @@ impl Aside {
     }
 
     /// Makes an answer into what the connection takes. It goes before what is not begun yet.
-    pub async fn finish(&self, answer: Answer, pretty: bool, gzip: bool) -> Response {
-        let size = answer.size();
-        if size < LARGE || answer.is_finished(pretty, gzip) {
-            return answer.finish(pretty, gzip);
+    pub async fn finish(&self, answer: Answer, shown: Shown) -> Response {
+        if is_finished_soon(&answer, shown) {
+            return answer.finish(shown);
         }
-        let _turn = self.enter(Class::Write, size, Insists::Yes).await;
-        beside(|| answer.finish(pretty, gzip))
+        let _turn = self.enter(Class::Write, answer.size(), Insists::Yes).await;
+        beside(|| answer.finish(shown))
     }
 
     fn seen(&self, path: &str, below: bool) -> Seen<'_> {
@@ -238,6 +257,11 @@ fn cost(class: Class, seen: &Seen<'_>) -> Option<usize> {
         Some(size) => (size >= large).then_some(size),
         None => (class == Class::Bulk).then_some(UNSEEN),
     }
+}
+
+/// Whether to finish an answer needs no turn.
+pub fn is_finished_soon(answer: &Answer, shown: Shown) -> bool {
+    answer.size() < LARGE || answer.is_finished(shown)
 }
 
 fn size(body: &Body) -> usize {

@@ -10,30 +10,38 @@ use crate::recent::Recent;
 use crate::target::Query;
 use bytes::Bytes;
 use catalog::{Authorizer, Command, Outcome, Reply, Token};
+use http::HeaderValue;
 use jiff::Timestamp;
 use lang::filter::Filter;
 use lang::json::Json;
 use model::{Author, Door, Owner, Text};
 use seams::{Doors, Proposal};
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
-/// A request whose route is known.
-pub struct Call {
+/// What all requests of a face have in common.
+pub struct Shared {
     /// What is behind the face.
-    pub context: Arc<Context>,
+    pub context: Context,
     /// Where large work is done.
-    pub aside: Arc<Aside>,
+    pub aside: Aside,
     /// The user events of this agent.
-    pub events: Arc<Events>,
+    pub events: Events,
     /// Since when this face answers.
     pub since: Timestamp,
     /// What was asked for with `cached` before.
-    pub recent: Arc<Recent>,
+    pub recent: Recent,
     /// What was rendered before.
-    pub kept: Arc<Kept>,
+    pub kept: Kept,
     /// Cancelled when the process ends, so that nothing waits on.
     pub ending: CancellationToken,
+}
+
+/// A request whose route is known.
+pub struct Call {
+    /// What it has in common with all others.
+    pub shared: Arc<Shared>,
     /// Headers, peer and the body, unread.
     pub request: net::http::Request,
     /// How urgent it is.
@@ -46,8 +54,16 @@ pub struct Call {
     pub rest: Vec<u8>,
     /// The secret sent along.
     pub token: Token,
-    /// The request's id.
-    pub id: String,
+    /// The request's id, as the header that tells it.
+    pub id: HeaderValue,
+}
+
+impl Deref for Call {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Call {
@@ -58,17 +74,26 @@ impl Call {
 
     /// The doors of the datacenter that `?dc` names, of this node's own without it.
     pub fn doors(&self) -> Result<Doors, Problem> {
-        self.doors_of(self.query.given("dc").unwrap_or_default())
+        self.reached().cloned()
+    }
+
+    /// The same, for whoever does not outlive the call.
+    pub fn reached(&self) -> Result<&Doors, Problem> {
+        self.reach(self.query.given("dc").unwrap_or_default())
     }
 
     /// The doors of a datacenter; an empty name is this node's own.
     pub fn doors_of(&self, datacenter: &str) -> Result<Doors, Problem> {
+        self.reach(datacenter).cloned()
+    }
+
+    fn reach(&self, datacenter: &str) -> Result<&Doors, Problem> {
         let datacenters = &self.context.datacenters;
         let doors = match datacenter {
             "" => Some(datacenters.here()),
             name => datacenters.doors(name),
         };
-        doors.cloned().ok_or(Problem::NoPathToDatacenter)
+        doors.ok_or(Problem::NoPathToDatacenter)
     }
 
     /// What the token may do in the newest view of this node's own datacenter.
@@ -82,7 +107,7 @@ impl Call {
             actor: Text::new("anonymous"),
             door: Door::Http,
             remote: Text::from(self.request.peer.to_string()),
-            request: Text::new(&self.id),
+            request: Text::new(self.id.to_str().unwrap_or_default()),
         }
     }
 

@@ -14,7 +14,10 @@ use crate::consul::{
     maintenance, members, metrics, operations, operator, register, session, status, txn, ui,
 };
 use crate::rutter::why;
+use foldhash::quality::RandomState;
 use seams::BoxFuture;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// A method that some endpoint takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,9 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// How many there are.
+    pub const COUNT: usize = 5;
+
     /// The method's name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -253,6 +259,12 @@ const TOLERATED: &[(&str, Verb, Verb)] = &[
 ];
 
 impl Route {
+    /// Where in the table it stands.
+    pub fn number(&self) -> usize {
+        let offset = std::ptr::from_ref(self).addr() - ROUTES.as_ptr().addr();
+        offset / size_of::<Route>()
+    }
+
     /// What stands behind a method, and which one it is taken for.
     pub fn door(&self, method: &str) -> Option<(Verb, Door)> {
         let named = |method: &str| self.doors.iter().find(|(verb, _)| verb.as_str() == method);
@@ -299,20 +311,24 @@ pub enum Place<'p> {
     Nowhere,
 }
 
+/// The endpoints by their patterns.
+static BY_PATTERN: LazyLock<HashMap<&str, &Route, RandomState>> =
+    LazyLock::new(|| ROUTES.iter().map(|route| (route.pattern, route)).collect());
+
 /// Finds the endpoint of a raw, clean path.
 pub fn find(path: &str) -> Place<'_> {
-    if let Some(route) = ROUTES.iter().find(|route| route.pattern == path) {
+    if let Some(route) = BY_PATTERN.get(path) {
         return Place::Route(route, "");
     }
-    let below = ROUTES.iter().filter(|route| route.pattern.ends_with('/'));
-    let below = below.filter_map(|route| Some((route, path.strip_prefix(route.pattern)?)));
-    if let Some((route, rest)) = below.min_by_key(|(_, rest)| rest.len()) {
-        return Place::Route(route, rest);
+    for (at, _) in path.rmatch_indices('/') {
+        let (prefix, rest) = path.split_at(at + 1);
+        if let Some(route) = BY_PATTERN.get(prefix) {
+            return Place::Route(route, rest);
+        }
     }
-    let slashed = |route: &&Route| route.pattern.strip_suffix('/') == Some(path);
-    match ROUTES.iter().find(slashed) {
-        Some(_) => Place::Slash,
-        None => Place::Nowhere,
+    match BY_PATTERN.contains_key(format!("{path}/").as_str()) {
+        true => Place::Slash,
+        false => Place::Nowhere,
     }
 }
 
@@ -367,6 +383,7 @@ mod tests {
     #[test]
     fn no_pattern_stands_twice() {
         for (n, route) in ROUTES.iter().enumerate() {
+            assert_eq!(route.number(), n);
             assert!(!ROUTES[..n].iter().any(|r| r.pattern == route.pattern), "{}", route.pattern);
         }
     }

@@ -5,24 +5,28 @@
 //! the Enterprise edition.
 
 use crate::admission::Class;
-use crate::answer::{Answer, Content, takes_gzip};
-use crate::aside::Aside;
-use crate::call::Call;
+use crate::answer::{Answer, Content, Shown, takes_gzip};
+use crate::aside::{Aside, is_finished_soon};
+use crate::call::{Call, Shared};
 use crate::consul::blocking;
+use crate::consul::error::Problem;
 use crate::consul::params;
 use crate::context::{Context, Settings};
-use crate::dialects::{Door, Place, Route, Verb, find};
+use crate::dialects::{Door, Place as Leads, Route, Verb, find};
 use crate::events::Events;
 use crate::kept::Kept;
-use crate::meters::Meters;
 use crate::recent::Recent;
-use crate::target::{Query, clean, decode, is_printable};
+use crate::target::{Query, clean, decode, is_clean, is_printable};
+use bytes::{BufMut, BytesMut};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
-use net::http::{Request, Service};
+use net::http::{Request, Response, Service};
 use seams::BoxFuture;
+use std::borrow::Cow;
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -38,16 +42,16 @@ pub struct Server {
 pub fn start(listeners: Vec<std::net::TcpListener>, context: Context) -> std::io::Result<Server> {
     let ending = CancellationToken::new();
     let (limits, traffic) = (context.limits.clone(), context.meters.traffic());
-    let kept = Kept::new(context.settings.kept_bytes, context.meters.kept());
-    let face = Face {
-        context: Arc::new(context),
-        aside: Arc::default(),
-        events: Arc::default(),
-        recent: Arc::default(),
-        kept: Arc::new(kept),
+    let shared = Shared {
+        kept: Kept::new(context.settings.kept_bytes, context.meters.kept()),
+        context,
+        aside: Aside::default(),
+        events: Events::default(),
+        recent: Recent::default(),
         since: Timestamp::now(),
         ending: ending.clone(),
     };
+    let face = Face { shared: Arc::new(shared), ids: Ids::new() };
     let server = net::http::serve(listeners, limits, Arc::new(face), traffic, ending)?;
     Ok(Server { server })
 }
@@ -64,105 +68,158 @@ impl Server {
     }
 }
 
-#[derive(Clone)]
 struct Face {
-    context: Arc<Context>,
-    aside: Arc<Aside>,
-    events: Arc<Events>,
-    since: Timestamp,
-    recent: Arc<Recent>,
-    kept: Arc<Kept>,
-    ending: CancellationToken,
+    shared: Arc<Shared>,
+    ids: Ids,
 }
 
 impl Service for Face {
+    /// What needs nothing but the view that is there is answered at once, without a future of its own
+    /// size.
     fn call(&self, request: Request) -> net::http::Answer {
-        serve(self.clone(), request)
-    }
-}
-
-/// What is known of an answer once its request is taken apart.
-enum Coming {
-    /// It is there.
-    There(Answer),
-    /// It is behind a door.
-    Behind { route: &'static str, verb: Verb, door: Door, call: Box<Call>, could_wait: bool },
-}
-
-/// Takes a request apart at once, so that only what is needed stays while it is answered.
-fn serve(face: Face, request: Request) -> net::http::Answer {
-    let (began, peer) = (Instant::now(), request.peer);
-    let gzip = takes_gzip(&request.head.headers);
-    let id = request_id(&request.head.headers);
-    let method = request.head.method.clone();
-    let path = request.head.uri.path().to_owned();
-    let (context, aside) = (Arc::clone(&face.context), Arc::clone(&face.aside));
-    let lead = lead(&context.settings, &method, &path, &request);
-    let bare = matches!(lead, Lead::Away(_));
-    let mut pretty = context.identity.dev_mode;
-    let coming = match lead {
-        Lead::Away(answer) | Lead::Nowhere(answer) => Coming::There(answer),
-        Lead::To { route, verb, class, door, rest, query } => {
-            let could_wait = query.has("index") || query.has("hash");
-            pretty |= query.has("pretty");
-            let call = Box::new(face.call(request, class, query, rest, &id));
-            Coming::Behind { route, verb, door, call, could_wait }
-        }
-    };
-    Box::pin(async move {
-        let answer = fetch(coming, &context.meters, began, &id).await;
-        debug!(
-            %method, path, status = answer.status.as_u16(), request = id, %peer,
-            elapsed_s = began.elapsed().as_secs_f64(), "answered"
-        );
-        let id = HeaderValue::from_str(&id).expect("printable letters are a header");
-        let mut response = aside.finish(answer.with(REQUEST_ID, id), pretty, gzip).await;
-        if !bare {
-            for (name, value) in &context.settings.response_headers {
-                response.headers_mut().entry(name).or_insert_with(|| value.clone());
+        let exchange = Exchange::begin(&self.shared, &self.ids, &request);
+        match lead(&self.shared.context.settings, &request) {
+            Lead::Away(answer) => Box::pin(ready(exchange.astray(answer))),
+            Lead::Nowhere(answer) => {
+                let mut response = exchange.astray(answer);
+                exchange.add_configured(&mut response);
+                Box::pin(ready(response))
             }
-        }
-        response
-    })
-}
-
-async fn fetch(coming: Coming, meters: &Meters, began: Instant, id: &str) -> Answer {
-    match coming {
-        Coming::There(answer) => {
-            let status = answer.status.as_u16();
-            meters.answered("none", "other", status, began.elapsed(), false);
-            answer
-        }
-        Coming::Behind { route, verb, door, call, could_wait } => {
-            let span = debug_span!("http.request", request = id);
-            let answer = knock(door, call).instrument(span).await;
-            let status = answer.status.as_u16();
-            meters.answered(route, verb.as_str(), status, began.elapsed(), could_wait);
-            answer.with(POLICY, ALLOW_ALL)
+            Lead::To { route, verb, door, rest, query } => {
+                let place = Place {
+                    route,
+                    verb,
+                    could_wait: query.has("index") || query.has("hash"),
+                    pretty: self.shared.context.identity.dev_mode || query.has("pretty"),
+                };
+                let call = self.call_of(&exchange, place, request, query, rest);
+                match door {
+                    Door::Read(read) => match blocking::answer_at_once(call, &read) {
+                        Ok(answer) => exchange.told(place, answer),
+                        Err(call) => Box::pin(knock(exchange, place, door, call)),
+                    },
+                    Door::Act(_) => Box::pin(knock(exchange, place, door, call)),
+                }
+            }
         }
     }
 }
 
 impl Face {
-    fn call(self, request: Request, class: Class, query: Query, rest: Vec<u8>, id: &str) -> Call {
-        let token = params::token(&query, &request.head.headers);
-        let Face { context, aside, events, recent, kept, since, ending } = self;
-        let (id, filter) = (id.to_owned(), OnceLock::new());
-        Call {
-            context,
-            aside,
-            events,
-            recent,
-            since,
-            kept,
-            ending,
+    fn call_of(
+        &self,
+        exchange: &Exchange,
+        place: Place,
+        request: Request,
+        query: Query,
+        rest: Vec<u8>,
+    ) -> Box<Call> {
+        Box::new(Call {
+            shared: Arc::clone(&self.shared),
+            class: place.route.class_of(place.verb),
+            token: params::token(&query, &request.head.headers),
             request,
-            class,
             query,
-            filter,
+            filter: OnceLock::new(),
             rest,
-            token,
-            id,
+            id: exchange.id.clone(),
+        })
+    }
+}
+
+/// Which endpoint a request came to, and how.
+#[derive(Clone, Copy)]
+struct Place {
+    route: &'static Route,
+    verb: Verb,
+    could_wait: bool,
+    pretty: bool,
+}
+
+/// What is known of a request before it is answered and needed after. Nothing of it holds on to the
+/// buffer that the head was read into: it lasts as long as a request waits.
+struct Exchange {
+    shared: Arc<Shared>,
+    began: Instant,
+    peer: SocketAddr,
+    method: Method,
+    path: String,
+    id: HeaderValue,
+    gzip: bool,
+}
+
+impl Exchange {
+    fn begin(shared: &Arc<Shared>, ids: &Ids, request: &Request) -> Exchange {
+        let headers = &request.head.headers;
+        Exchange {
+            shared: Arc::clone(shared),
+            began: Instant::now(),
+            peer: request.peer,
+            method: request.head.method.clone(),
+            path: request.head.uri.path().to_owned(),
+            id: ids.of(headers),
+            gzip: takes_gzip(headers),
+        }
+    }
+
+    fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// Says in the log that it is answered.
+    fn log(&self, answer: &Answer) {
+        debug!(
+            method = %self.method, path = self.path, status = answer.status.as_u16(),
+            request = self.id(), peer = %self.peer,
+            elapsed_s = self.began.elapsed().as_secs_f64(), "answered"
+        );
+    }
+
+    /// The response to a request that came to no endpoint.
+    fn astray(&self, answer: Answer) -> Response {
+        let (context, status) = (&self.shared.context, answer.status.as_u16());
+        context.meters.answered("none", "other", status, self.began.elapsed(), false);
+        self.log(&answer);
+        let shown = Shown { pretty: context.identity.dev_mode, gzip: self.gzip };
+        answer.with(REQUEST_ID, self.id.clone()).finish(shown)
+    }
+
+    /// Counts an answer and gives it what all have; with it how it is to be shown.
+    fn note(&self, place: Place, answer: Answer) -> (Answer, Shown) {
+        let Place { route, verb, could_wait, pretty } = place;
+        let (meters, took) = (&self.shared.context.meters, self.began.elapsed());
+        match answer.status {
+            StatusCode::OK => meters.served(route, verb, took, could_wait),
+            status => {
+                let (route, method) = (route.pattern, verb.as_str());
+                meters.answered(route, method, status.as_u16(), took, could_wait);
+            }
+        }
+        self.log(&answer);
+        let answer = answer.with(POLICY, ALLOW_ALL).with(REQUEST_ID, self.id.clone());
+        (answer, Shown { pretty, gzip: self.gzip })
+    }
+
+    /// The response, at once unless finishing it takes a turn.
+    fn told(self, place: Place, answer: Answer) -> net::http::Answer {
+        let (answer, shown) = self.note(place, answer);
+        if !is_finished_soon(&answer, shown) {
+            return Box::pin(self.finish(answer, shown));
+        }
+        let mut response = answer.finish(shown);
+        self.add_configured(&mut response);
+        Box::pin(ready(response))
+    }
+
+    async fn finish(self, answer: Answer, shown: Shown) -> Response {
+        let mut response = self.shared.aside.finish(answer, shown).await;
+        self.add_configured(&mut response);
+        response
+    }
+
+    fn add_configured(&self, response: &mut Response) {
+        for (name, value) in &self.shared.context.settings.response_headers {
+            response.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
     }
 }
@@ -172,40 +229,82 @@ const ALLOW_ALL: HeaderValue = HeaderValue::from_static("allow");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-rutter-request-id");
 
 /// What a client or a proxy before us may call the request, in this order.
-const REQUEST_IDS: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("x-request-id")];
+static REQUEST_IDS: [HeaderName; 2] = [REQUEST_ID, HeaderName::from_static("x-request-id")];
 
 /// The longest id that is taken over; entries of the log keep it.
 const LONGEST_REQUEST_ID: usize = 128;
 
-/// The id that the client sent, if it is one that a log can carry; else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let fits = |id: &&str| (1..=LONGEST_REQUEST_ID).contains(&id.len());
-    let sent = REQUEST_IDS.iter().find_map(|name| {
-        let id = headers.get(name)?.to_str().ok().filter(fits)?;
-        id.bytes().all(|sign| sign.is_ascii_graphic()).then(|| id.to_owned())
-    });
-    sent.unwrap_or_else(|| Uuid::new_v4().simple().to_string())
+/// Gives requests their ids.
+struct Ids {
+    /// Random of this process.
+    seed: (u64, u64),
+    next: AtomicU64,
 }
 
-async fn knock(door: Door, call: Box<Call>) -> Answer {
-    match door {
-        Door::Read(door) => blocking::answer(call, &door).await,
-        Door::Act(act) => {
-            let context = Arc::clone(&call.context);
-            let answered = match call.class {
-                Class::Bulk => {
-                    let aside = Arc::clone(&call.aside);
-                    let path = call.request.head.uri.path().to_owned();
-                    aside.act(&path, act(*call)).await
-                }
-                _ => act(*call).await,
-            };
-            answered.unwrap_or_else(|problem| {
-                context.meters.refused(&problem);
-                problem.answer()
-            })
-        }
+impl Ids {
+    fn new() -> Ids {
+        Ids { seed: Uuid::new_v4().as_u64_pair(), next: AtomicU64::new(0) }
     }
+
+    /// The id that the client sent, if it is one that a log can carry; else a new one.
+    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let fits = |id: &&HeaderValue| {
+            (1..=LONGEST_REQUEST_ID).contains(&id.len())
+                && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        };
+        let sent = REQUEST_IDS.iter().find_map(|name| headers.get(name).filter(fits));
+        let sent = sent.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+        sent.unwrap_or_else(|| self.make())
+    }
+
+    /// One that no other request has: asking the kernel for chance each time would cost more than the
+    /// rest of it.
+    fn make(&self) -> HeaderValue {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let halves = [mix(number ^ self.seed.0), mix(number.wrapping_add(self.seed.1))];
+        let mut text = BytesMut::with_capacity(32);
+        for half in halves {
+            for shift in (0..16).rev() {
+                let digit = usize::try_from(half >> (4 * shift) & 15).unwrap_or_default();
+                text.put_u8(b"0123456789abcdef"[digit]);
+            }
+        }
+        HeaderValue::from_maybe_shared(text.freeze()).expect("digits are a header")
+    }
+}
+
+/// Spreads a number over all bits; no two numbers give the same (SplitMix64's finisher).
+fn mix(number: u64) -> u64 {
+    let z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+async fn knock(exchange: Exchange, place: Place, door: Door, call: Box<Call>) -> Response {
+    let span = debug_span!("http.request", request = exchange.id());
+    let answering = async {
+        match door {
+            Door::Read(door) => blocking::answer(call, &door).await,
+            Door::Act(act) => match call.class {
+                Class::Bulk => {
+                    let acting = exchange.shared.aside.act(&exchange.path, act(*call));
+                    acted(&exchange, acting.await)
+                }
+                _ => acted(&exchange, act(*call).await),
+            },
+        }
+    };
+    let answer = answering.instrument(span).await;
+    let (answer, shown) = exchange.note(place, answer);
+    exchange.finish(answer, shown).await
+}
+
+fn acted(exchange: &Exchange, answered: Result<Answer, Problem>) -> Answer {
+    answered.unwrap_or_else(|problem| {
+        exchange.shared.context.meters.refused(&problem);
+        problem.answer()
+    })
 }
 
 /// Where a request leads.
@@ -215,12 +314,13 @@ enum Lead {
     /// To no endpoint, or refused by one: this is the answer.
     Nowhere(Answer),
     /// To a door.
-    To { route: &'static str, verb: Verb, class: Class, door: Door, rest: Vec<u8>, query: Query },
+    To { route: &'static Route, verb: Verb, door: Door, rest: Vec<u8>, query: Query },
 }
 
-fn lead(settings: &Settings, method: &Method, path: &str, request: &Request) -> Lead {
+fn lead(settings: &Settings, request: &Request) -> Lead {
+    let (method, path) = (&request.head.method, request.head.uri.path());
     let query = request.head.uri.query().unwrap_or_default();
-    let Some(decoded) = decode(path, false) else {
+    let Some(decoded) = decoded(path) else {
         let text = "400 Bad Request: malformed escape in the path";
         return Lead::Away(Answer::text(StatusCode::BAD_REQUEST, text));
     };
@@ -230,18 +330,25 @@ fn lead(settings: &Settings, method: &Method, path: &str, request: &Request) -> 
     if *method == Method::OPTIONS && path == "*" {
         return Lead::Away(Answer::new(StatusCode::OK, Content::Nothing));
     }
-    let cleaned = clean(path);
-    if cleaned != path {
-        return Lead::Away(redirect(method, &cleaned, query));
+    if !is_clean(path) {
+        return Lead::Away(redirect(method, &clean(path), query));
     }
     match find(path) {
-        Place::Slash => Lead::Away(redirect(method, &format!("{path}/"), query)),
-        Place::Nowhere => Lead::Nowhere(nowhere(path, method)),
-        Place::Route(route, rest) => {
+        Leads::Slash => Lead::Away(redirect(method, &format!("{path}/"), query)),
+        Leads::Nowhere => Lead::Nowhere(nowhere(path, method)),
+        Leads::Route(route, rest) => {
             let entered = guard(settings, &decoded, query)
                 .and_then(|query| enter(settings, route, rest, request, query));
             entered.unwrap_or_else(|answer| Lead::Nowhere(answer.with(POLICY, ALLOW_ALL)))
         }
+    }
+}
+
+/// The path decoded; most have nothing to decode.
+fn decoded(path: &str) -> Option<Cow<'_, [u8]>> {
+    match path.contains('%') {
+        true => decode(path, false).map(Cow::Owned),
+        false => Some(Cow::Borrowed(path.as_bytes())),
     }
 }
 
@@ -275,8 +382,7 @@ fn enter(
     }
     route.enterprise.check(&query).map_err(|problem| problem.answer())?;
     let rest = decode(rest, false).unwrap_or_default();
-    let class = route.class_of(verb);
-    Ok(Lead::To { route: route.pattern, verb, class, door, rest, query })
+    Ok(Lead::To { route, verb, door, rest, query })
 }
 
 /// Whether a client at this address may use this method.

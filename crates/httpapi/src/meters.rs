@@ -1,6 +1,7 @@
 //! What the HTTP face counts: requests by route, and what waiting was worth.
 
 use crate::consul::error::{Crowded, Problem};
+use crate::dialects::{ROUTES, Route, Verb};
 use crate::kept;
 use net::http::{Limit, Traffic};
 use prometheus_client::collector::Collector;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use seams::WriteError;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The numbers of an HTTP face; clones are the same.
@@ -24,6 +26,17 @@ pub struct Meters {
     traffic: Traffic,
     kept: kept::Meters,
     refused: Refused,
+    usual: Usual,
+}
+
+/// The handles of what is answered 200, found once each instead of by their labels each time.
+#[derive(Debug, Clone)]
+struct Usual(Arc<[OnceLock<(Counter, Histogram)>]>);
+
+impl Default for Usual {
+    fn default() -> Usual {
+        Usual((0..ROUTES.len() * Verb::COUNT).map(|_| OnceLock::new()).collect())
+    }
 }
 
 /// What was refused for a moment, by the limit that was met.
@@ -43,6 +56,7 @@ impl Default for Meters {
             woken: Family::default(),
             traffic: Traffic::default(),
             kept: kept::Meters::default(),
+            usual: Usual::default(),
             refused: Refused::default(),
         }
     }
@@ -143,6 +157,21 @@ impl Meters {
         self.requests.get_or_create(&Request { route, method, status }).inc();
         if !could_wait {
             self.seconds.get_or_create(&Place { route, method }).observe(took.as_secs_f64());
+        }
+    }
+
+    /// Notes an answer of 200 of an endpoint.
+    pub fn served(&self, route: &'static Route, verb: Verb, took: Duration, could_wait: bool) {
+        let slot = &self.usual.0[route.number() * Verb::COUNT + verb as usize];
+        let (count, seconds) = slot.get_or_init(|| {
+            let (route, method) = (route.pattern, verb.as_str());
+            let count = self.requests.get_or_create(&Request { route, method, status: 200 });
+            let seconds = self.seconds.get_or_create(&Place { route, method });
+            (count.clone(), seconds.clone())
+        });
+        count.inc();
+        if !could_wait {
+            seconds.observe(took.as_secs_f64());
         }
     }
 

@@ -21,6 +21,13 @@ pub fn decode(text: &str, plus_is_blank: bool) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Whether [`clean`] would leave a path as it is.
+pub fn is_clean(path: &str) -> bool {
+    let Some(path) = path.strip_prefix('/') else { return false };
+    let parts = path.strip_suffix('/').unwrap_or(path);
+    path.is_empty() || parts.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
 /// The path without `//`, `.` and `..`; a trailing slash stays.
 pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
@@ -134,8 +141,14 @@ mod tests {
             ("/v1/kv/tail/", "/v1/kv/tail/"),
             ("/../..", "/"),
             ("/", "/"),
+            ("//", "/"),
+            ("/a/", "/a/"),
+            ("/a//", "/a/"),
+            ("/.", "/"),
         ] {
             assert_eq!(clean(path), cleaned, "{path}");
+            assert_eq!(is_clean(path), path == cleaned, "{path}");
+            assert!(is_clean(cleaned), "{cleaned}");
         }
     }
 

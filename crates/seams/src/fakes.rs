@@ -159,6 +159,11 @@ impl Reader for FakeCatalog {
         lock(&self.inner).held.is_none().then_some(&self.marks)
     }
 
+    fn leased(&self) -> Option<Arc<View>> {
+        let inner = lock(&self.inner);
+        inner.leadership.leader.is_some().then(|| inner.shown())
+    }
+
     fn current(&self, _: Consistency) -> BoxFuture<'_, Result<Arc<View>, ReadError>> {
         Box::pin(async move {
             let inner = lock(&self.inner);

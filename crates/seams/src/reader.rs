@@ -94,9 +94,10 @@ pub trait Reader: Send + Sync {
     /// Who leads.
     fn leadership(&self) -> Leadership;
 
-    /// Whether anybody leads.
-    fn has_leader(&self) -> bool {
-        self.leadership().leader.is_some()
+    /// Whether anybody leads, and how long ago the leader was heard of.
+    fn contact(&self) -> (bool, Duration) {
+        let now = self.leadership();
+        (now.leader.is_some(), now.last_contact)
     }
 
     /// Where the log stands.

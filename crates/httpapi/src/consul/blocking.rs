@@ -125,6 +125,18 @@ pub async fn answer(call: Box<Call>, door: &ReadDoor) -> Answer {
     }
 }
 
+/// Answers a read that needs neither wait nor ask anybody: one without an index, while the leader's
+/// lease holds, whose answer is kept or was small when it was last seen.
+/// Everything else comes back.
+pub fn answer_at_once(call: Box<Call>, door: &ReadDoor) -> Result<Answer, Box<Call>> {
+    let Ok(options) = ReadOptions::parse(&call) else { return Err(call) };
+    if options.index > 0 {
+        return Err(call);
+    }
+    let asked = Asked { call, door, options, insists: Insists::No };
+    asked.answer_at_once().ok_or(asked.call)
+}
+
 /// What is kept of a result while its reader sleeps: not the result, which may be large.
 struct Seen {
     hasher: RandomState,
@@ -156,6 +168,23 @@ struct Asked<'d> {
 }
 
 impl Asked<'_> {
+    fn answer_at_once(&self) -> Option<Answer> {
+        let (call, reader) = (&self.call, &*self.call.reached().ok()?.reader);
+        let since = reader.marks().map_or(0, Marks::shown);
+        let view = match self.options.consistency {
+            None if self.options.most_behind.is_none() => reader.view(),
+            Some(Consistency::Default) => reader.leased()?,
+            _ => return None,
+        };
+        if let Some(found) = self.kept(&view, reader) {
+            return Some(self.found(found, reader));
+        }
+        let key = self.size_key();
+        let found = call.aside.evaluate_at_once(call.class, key, || self.evaluate(&view))?.ok()?;
+        self.keep(&found, &view, since);
+        Some(self.found(found, reader))
+    }
+
     async fn wait(&mut self, reader: &dyn Reader) -> Result<Found, Problem> {
         let (found, at) = self.look(reader).await?;
         if self.options.index == 0 || found.index.0 > self.options.index {
@@ -226,9 +255,9 @@ impl Asked<'_> {
     /// Evaluates the read on a view as fresh as was asked; the view's index with it.
     async fn look(&self, reader: &dyn Reader) -> Result<(Found, Index), Problem> {
         let since = reader.marks().map_or(0, Marks::shown);
-        let behind = reader.leadership().last_contact;
+        let is_behind = |most| reader.leadership().last_contact > most;
         let view = match self.options.consistency {
-            None if self.options.most_behind.is_some_and(|most| behind > most) => {
+            None if self.options.most_behind.is_some_and(is_behind) => {
                 reader.current(Consistency::Default).await?
             }
             None => reader.view(),
@@ -249,12 +278,12 @@ impl Asked<'_> {
             return Ok((found, view.index()));
         }
         let limit = self.call.context.settings.hold_limit;
-        let (aside, path) = (&self.call.aside, self.call.request.head.uri.path());
-        let below = self.call.query.has("recurse") || self.call.query.has("keys");
+        let aside = &self.call.aside;
         let mut held = 0;
         loop {
             let (class, insists) = (self.call.class, self.insists);
-            let evaluation = aside.evaluate(class, insists, (path, below), || self.evaluate(&view));
+            let key = self.size_key();
+            let evaluation = aside.evaluate(class, insists, key, || self.evaluate(&view));
             let interest = match evaluation.await {
                 Ok(found) => {
                     self.keep(&found, &view, since);
@@ -294,6 +323,12 @@ impl Asked<'_> {
         }
     }
 
+    /// By what the size of an answer is remembered.
+    fn size_key(&self) -> (&str, bool) {
+        let below = self.call.query.has("recurse") || self.call.query.has("keys");
+        (self.call.request.head.uri.path(), below)
+    }
+
     fn read_key<'k>(&'k self, auth: &'k Authorizer) -> ReadKey<'k> {
         let Call { request, query, .. } = &*self.call;
         ReadKey { path: request.head.uri.path(), query, auth }
@@ -324,7 +359,7 @@ impl Asked<'_> {
         let mut answer = self.with_meta(answer, found.index, Some(reader));
         if matches!(self.door.family, Family::Catalog | Family::Cached | Family::Streamed) {
             let word = HeaderValue::from_static(self.options.word());
-            answer = answer.with(name("x-consul-effective-consistency"), word);
+            answer = answer.with(CONSISTENCY, word);
         }
         if self.options.cached && matches!(self.door.family, Family::Cached | Family::Streamed) {
             answer = self.with_cache(answer);
@@ -339,8 +374,8 @@ impl Asked<'_> {
     /// Says whether the same was asked for before. The answer is fresh all the same, and so suits
     /// every `Cache-Control`.
     fn with_cache(&self, answer: Answer) -> Answer {
-        let Call { recent, request, query, token, .. } = &*self.call;
-        match recent.asked_before(request.head.uri.path(), query, token) {
+        let Call { shared, request, query, token, .. } = &*self.call;
+        match shared.recent.asked_before(request.head.uri.path(), query, token) {
             false => answer.with(name("x-cache"), HeaderValue::from_static("MISS")),
             true => answer
                 .with(name("x-cache"), HeaderValue::from_static("HIT"))
@@ -360,17 +395,26 @@ impl Asked<'_> {
     }
 
     fn with_meta(&self, answer: Answer, index: Index, reader: Option<&dyn Reader>) -> Answer {
-        let leadership = reader.map(Reader::leadership).unwrap_or_default();
-        let known = leadership.leader.is_some() && !self.streams();
+        let (has_leader, contact) = reader.map_or((false, Duration::ZERO), Reader::contact);
+        let known = has_leader && !self.streams();
         let backend = if self.streams() { "streaming" } else { "blocking-query" };
-        let contact = leadership.last_contact.as_millis().try_into().unwrap_or(u64::MAX);
+        let contact = match contact.as_millis() {
+            0 => HeaderValue::from_static("0"),
+            millis => HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX)),
+        };
         answer
-            .with(name("x-consul-index"), HeaderValue::from(index.0.max(1)))
-            .with(name("x-consul-knownleader"), truth(known))
-            .with(name("x-consul-lastcontact"), HeaderValue::from(contact))
-            .with(name("x-consul-query-backend"), HeaderValue::from_static(backend))
+            .with(INDEX, HeaderValue::from(index.0.max(1)))
+            .with(KNOWN_LEADER, truth(known))
+            .with(LAST_CONTACT, contact)
+            .with(QUERY_BACKEND, HeaderValue::from_static(backend))
     }
 }
+
+const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
+const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
+const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
+const QUERY_BACKEND: HeaderName = HeaderName::from_static("x-consul-query-backend");
+const CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
 
 fn name(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)

@@ -201,6 +201,11 @@ async fn watch_engine<H: Host>(
                 false => Server { id, address: address(id).unwrap_or_default() },
             });
             let is_leader = seen.state == ServerState::Leader;
+            // A leader without others has nobody to send heartbeats to and no election to begin, and
+            // would wake fifty times a second for that. The engine publishes a change of members or
+            // of its own part before it handles the next message: then the clock goes on.
+            let is_alone = is_leader && seen.membership_config.nodes().all(|(id, _)| *id == own.id);
+            raft.runtime_config().tick(!is_alone);
             Leadership { leader, is_leader, term: seen.vote.leader_id.term }
         };
         tell.send_if_modified(|held| {

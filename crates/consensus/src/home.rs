@@ -16,6 +16,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use crate::disk::{self, Disk};
 use crate::error::StartError;
 
@@ -74,9 +76,17 @@ impl Identity {
 
 /// The lock on a data directory; dropping it lets another process in.
 #[derive(Debug)]
-pub(crate) struct Lock(
-    #[expect(dead_code, reason = "the lock lives as long as the open file")] File,
-);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Gives it up by name: a child process that was begun at this moment holds the open file too,
+    /// until it runs its own program, and closing our end would leave the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            warn!(%error, "cannot unlock the data directory; it is free when this process ends");
+        }
+    }
+}
 
 /// Makes the directory if need be, and takes it for this process.
 pub(crate) fn claim(directory: &Path) -> Result<Lock, StartError> {
@@ -232,5 +242,15 @@ mod tests {
         assert!(refusal.contains("in use by another process"), "{refusal}");
         drop(lock);
         claim(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_is_free_though_a_child_process_still_holds_the_open_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = claim(directory.path()).unwrap();
+        // What a child has between its fork and its exec.
+        let _of_the_child = lock.0.try_clone().unwrap();
+        drop(lock);
+        claim(directory.path()).unwrap();
     }
 }

@@ -51,6 +51,7 @@ impl Turns {
     }
 
     async fn turn(self, log: Arc<dyn Log>) {
+        let _refuses = RefusesAfterPanic(&self);
         while let Some(served) = self.next() {
             let done = log.consistent().await.map(|_| ()).map_err(|error| match error {
                 consensus::ReadError::NoLeader => ReadError::NoLeader,
@@ -72,6 +73,17 @@ impl Turns {
     /// A panic elsewhere leaves this whole: each change is one step.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever waits for a turn that panicked hears so, and the next to come begins another.
+struct RefusesAfterPanic<'t>(&'t Turns);
+
+impl Drop for RefusesAfterPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.lock() = Waiting::default();
+        }
     }
 }
 

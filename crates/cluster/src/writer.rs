@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use crate::log::Log;
 use crate::meters::Meters;
-use catalog::{Command, Entry, KvCondition, Outcome, Refusal, format};
+use catalog::{Command, Entry, Outcome, Refusal, format};
 use consensus::{Priority, ProposeError};
 use model::{Index, RequestKey};
 use seams::{BoxFuture, Committed, Proposal, WriteError};
@@ -96,13 +96,15 @@ impl seams::Writer for Writer {
 }
 
 /// What tells how things stand goes before what asks for more: results of checks, and the end of
-/// sessions and locks.
+/// sessions. Giving up a lock keeps its place: it must not overtake the taking of it.
 fn priority(commands: &[Command]) -> Priority {
-    let urgent = commands.iter().all(|command| match command {
-        Command::PutCheck(_) | Command::ExpireSession(_) | Command::DestroySession(_) => true,
-        Command::KvPut(write) => matches!(write.condition, KvCondition::Release(_)),
-        _ => false,
-    });
+    let ends_or_reports = |command: &Command| {
+        matches!(
+            command,
+            Command::PutCheck(_) | Command::ExpireSession(_) | Command::DestroySession(_)
+        )
+    };
+    let urgent = commands.iter().all(ends_or_reports);
     if urgent { Priority::Urgent } else { Priority::Usual }
 }
 

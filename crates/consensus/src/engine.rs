@@ -129,7 +129,14 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
         H::Runtime::spawn(watch_engine::<H>(raft.clone(), own, tell, shared.clone()));
 
     let gathered = Gathered::new(&limits);
-    let _ends_when_closed = H::Runtime::spawn(hand_over::<H>(raft.clone(), gathered.clone()));
+    let handing = H::Runtime::spawn(hand_over::<H>(raft.clone(), gathered.clone()));
+    let (told, closed) = (shared.clone(), gathered.clone());
+    let _ends_when_closed = H::Runtime::spawn(async move {
+        if let Err(error) = handing.await {
+            closed.close();
+            told.fail(format!("handing over proposals went wrong: {error}; start again"));
+        }
+    });
 
     let running = Running::<H> {
         raft,

@@ -37,6 +37,9 @@ pub(crate) type Answer = Result<Applied, Refused>;
 /// no more; less often, half as many share a sync.
 const STEPS_ASIDE: usize = 3;
 
+/// Of so many places of a batch one is not for what is urgent, so that nothing waits for ever.
+const EVERY: usize = 8;
+
 /// Proposals that are not handed over yet.
 pub(crate) struct Gathered {
     /// None once nothing is handed over any more.
@@ -46,7 +49,7 @@ pub(crate) struct Gathered {
     most_bytes: usize,
 }
 
-/// Who waits: what is urgent is in the next batch, however many wait.
+/// Who waits: what is urgent is in the next batch, but for every eighth place while others wait.
 #[derive(Default)]
 struct Line {
     urgent: VecDeque<Waiting>,
@@ -54,12 +57,10 @@ struct Line {
 }
 
 impl Line {
-    fn first(&self) -> Option<&Waiting> {
-        self.urgent.front().or(self.usual.front())
-    }
-
-    fn pop(&mut self) -> Option<Waiting> {
-        self.urgent.pop_front().or_else(|| self.usual.pop_front())
+    /// Whose turn the place of this number in a batch is.
+    fn turn(&mut self, place: usize) -> &mut VecDeque<Waiting> {
+        let is_usuals = place % EVERY == EVERY - 1 && !self.usual.is_empty();
+        if self.urgent.is_empty() || is_usuals { &mut self.usual } else { &mut self.urgent }
     }
 }
 
@@ -97,7 +98,7 @@ impl Gathered {
     /// Hands over nothing more; who still waits is refused.
     pub(crate) fn close(&self) {
         let mut line = self.lock().take().unwrap_or_default();
-        while let Some(waiting) = line.pop() {
+        while let Some(waiting) = line.turn(0).pop_front() {
             let _who_asked_may_be_gone = waiting.answer.send(Err(Refused::NotLeader(None)));
         }
         self.wake.notify_one();
@@ -122,13 +123,14 @@ impl Gathered {
         let line = held.as_mut()?;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < self.most_entries
-            && let Some(next) = line.first()
+            && let Some(next) = line.turn(batch.len()).front()
         {
             bytes += next.proposal.bytes.len();
             if !batch.is_empty() && bytes > self.most_bytes {
                 break;
             }
-            batch.extend(line.pop());
+            let place = batch.len();
+            batch.extend(line.turn(place).pop_front());
         }
         Some(batch)
     }
@@ -210,6 +212,15 @@ mod tests {
         let given = [(Usual, 1), (Usual, 2), (Usual, 3), (Urgent, 4), (Urgent, 5)];
         check((2, 100), &given, &[&[4, 5], &[1, 2], &[3]]);
         check((3, 100), &given, &[&[4, 5, 1], &[2, 3]]);
+    }
+
+    #[test]
+    fn what_is_urgent_leaves_an_eighth_to_the_others() {
+        let urgent = (10..30).map(|size| (Urgent, size));
+        let given: Vec<_> = [(Usual, 1), (Usual, 2)].into_iter().chain(urgent).collect();
+        let first = [10, 11, 12, 13, 14, 15, 16, 1, 17, 18];
+        let second = [19, 20, 21, 22, 23, 24, 25, 2, 26, 27];
+        check((10, 1000), &given, &[&first, &second, &[28, 29]]);
     }
 
     #[tokio::test]

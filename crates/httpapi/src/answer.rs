@@ -41,6 +41,8 @@ pub enum Content {
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Bytes {
     let mut out = Vec::with_capacity(256);
     append(&mut out, value);
+    // What is kept of it is counted by its length.
+    out.shrink_to_fit();
     Bytes::from(out)
 }
 

@@ -10,7 +10,7 @@ use crate::target::Query;
 use bytes::Bytes;
 use catalog::{Authorizer, Watch};
 use foldhash::quality::RandomState;
-use model::{Check, Instance, Node, Row};
+use model::{Check, Index, Instance, Node, Row};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -50,6 +50,8 @@ pub struct KeptRead {
     pub filtered: bool,
     /// How many views were shown before the one that it was made of was loaded.
     pub since: u64,
+    /// The index of that view.
+    pub at: Index,
 }
 
 /// A row that can be kept.
@@ -115,16 +117,23 @@ impl Kept {
         }
     }
 
-    /// The answer of a read, if it is kept and still what the newest view says.
-    pub fn read(&self, key: &ReadKey, marks: &Marks) -> Option<Arc<KeptRead>> {
+    /// The answer of a read, if it is kept and what both the view of this index and the newest one say.
+    ///
+    /// A newer answer would be told with the older view's index, and be missed by who waits for it.
+    pub fn read(&self, key: &ReadKey, marks: &Marks, at: Index) -> Option<Arc<KeptRead>> {
+        let kept = self.peek(key, marks, at);
+        self.meters.looked(Kind::Read, kept.is_some());
+        kept
+    }
+
+    /// As [`Kept::read`], by who has looked already.
+    pub fn peek(&self, key: &ReadKey, marks: &Marks, at: Index) -> Option<Arc<KeptRead>> {
         let hash = self.hash_read(key);
         let kept = self.find(hash, |what| match what {
             What::Read(held, read) if held.is(key) => Some(Arc::clone(read)),
             _ => None,
         });
-        let kept = kept.filter(|read| marks.untouched(&read.watches, read.since));
-        self.meters.looked(Kind::Read, kept.is_some());
-        kept
+        kept.filter(|read| read.at <= at && marks.untouched(&read.watches, read.since))
     }
 
     /// Keeps the answer of a read; one that waits for nothing could never be known to be old.

@@ -250,7 +250,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         };
         let Some(mut again) = waited else { break };
         again.extend_from_slice(&idle.unread);
-        stream = idle.stream.after(again.into());
+        stream = idle.stream.after(again);
     }
     drop((place, begun));
 }

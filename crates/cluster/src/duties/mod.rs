@@ -151,6 +151,7 @@ impl Round {
             let expiry = self.sessions.follow(&self.doors.reader.view(), Instant::now());
             let own = turns.members.min(turns.tombstones).min(turns.critical);
             let next = [expiry, unowned.follow].into_iter().flatten().fold(own, Instant::min);
+            let slept = Instant::now();
             tokio::select! {
                 () = subscription.changed() => continue,
                 () = unowned.moved() => {
@@ -160,7 +161,9 @@ impl Round {
                 () = sleep_until(next) => {}
             }
             let now = Instant::now();
-            let late = expiry.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+            // What a duty before this took does not count: renewals were heard meanwhile.
+            let due = expiry.map(|due| due.max(slept));
+            let late = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
             if late >= STARVED {
                 warn!(elapsed_s = late.as_secs_f64(), "leader starved, sessions get the time back");
                 self.sessions.prolong(late, now);

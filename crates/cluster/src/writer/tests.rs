@@ -197,11 +197,12 @@ fn what_tells_how_things_stand_gets_the_last_places() {
     let check = || Command::PutCheck(Box::default());
     let id = Uuid::from_u128(7);
     let release = put("", KvCondition::Release(id));
-    for urgent in [vec![check(), check()], vec![Command::ExpireSession(id)], vec![release]] {
+    for urgent in [vec![check(), check()], vec![Command::ExpireSession(id)]] {
         assert_eq!(priority(&urgent), Priority::Urgent, "{urgent:?}");
     }
     let acquire = put("", KvCondition::Acquire(id));
-    for usual in [vec![node("n"), check()], vec![acquire], vec![put("", KvCondition::Always)]] {
+    let given = put("", KvCondition::Always);
+    for usual in [vec![node("n"), check()], vec![acquire], vec![release], vec![given]] {
         assert_eq!(priority(&usual), Priority::Usual, "{usual:?}");
     }
 }

@@ -10,7 +10,7 @@ use super::params::ReadOptions;
 use crate::answer::{Answer, Content};
 use crate::aside::Insists;
 use crate::call::Call;
-use crate::kept::{KeptRead, ReadKey};
+use crate::kept::{Kept, KeptRead, ReadKey};
 use crate::meters::Wake;
 use bytes::Bytes;
 use catalog::{Authorizer, View, Watch};
@@ -159,6 +159,9 @@ impl Seen {
     }
 }
 
+/// How what is kept is looked for.
+type Look = fn(&Kept, &ReadKey, &Marks, Index) -> Option<Arc<KeptRead>>;
+
 struct Asked<'d> {
     call: Box<Call>,
     door: &'d ReadDoor,
@@ -176,7 +179,7 @@ impl Asked<'_> {
             Some(Consistency::Default) => reader.leased()?,
             _ => return None,
         };
-        if let Some(found) = self.kept(&view, reader) {
+        if let Some(found) = self.kept(&view, reader, Kept::read) {
             return Some(self.found(found, reader));
         }
         let key = self.size_key();
@@ -274,7 +277,7 @@ impl Asked<'_> {
         since: u64,
         reader: &dyn Reader,
     ) -> Result<(Found, Index), Problem> {
-        if let Some(found) = self.kept(&view, reader) {
+        if let Some(found) = self.kept(&view, reader, Kept::read) {
             return Ok((found, view.index()));
         }
         let limit = self.call.context.settings.hold_limit;
@@ -282,8 +285,11 @@ impl Asked<'_> {
         let mut held = 0;
         loop {
             let (class, insists) = (self.call.class, self.insists);
-            let key = self.size_key();
-            let evaluation = aside.evaluate(class, insists, key, || self.evaluate(&view));
+            let evaluation = aside.evaluate(class, insists, self.size_key(), || {
+                // Others that waited for a turn may have made it meanwhile.
+                let kept = self.kept(&view, reader, Kept::peek);
+                kept.map_or_else(|| self.evaluate(&view), Ok)
+            });
             let interest = match evaluation.await {
                 Ok(found) => {
                     self.keep(&found, &view, since);
@@ -301,10 +307,10 @@ impl Asked<'_> {
     }
 
     /// The answer as it was kept, if it is what this view says.
-    fn kept(&self, view: &View, reader: &dyn Reader) -> Option<Found> {
+    fn kept(&self, view: &View, reader: &dyn Reader, look: Look) -> Option<Found> {
         let (index, marks) = (self.door.index?, reader.marks()?);
         let auth = view.authorizer(&self.call.token);
-        let read = self.call.kept.read(&self.read_key(&auth), marks)?;
+        let read = look(&self.call.kept, &self.read_key(&auth), marks, view.index())?;
         let index = index(&Scene { view, auth: &auth, call: &self.call }).ok()?;
         let (body, watches) = (Body::Json(read.body.clone()), read.watches.clone());
         Some(Found { body, index, watches, filtered: read.filtered })
@@ -318,7 +324,8 @@ impl Asked<'_> {
         // Some parameters make another read of it, with an index of its own.
         if told.is_ok_and(|index| index == found.index) {
             let (body, watches) = (body.clone(), found.watches.clone());
-            let read = KeptRead { body, watches, filtered: found.filtered, since };
+            let at = view.index();
+            let read = KeptRead { body, watches, filtered: found.filtered, since, at };
             self.call.kept.keep_read(&self.read_key(&auth), read);
         }
     }

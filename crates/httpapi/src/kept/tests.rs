@@ -46,13 +46,14 @@ impl Rig {
         let key_of = ReadKey { path, query: &query, auth: &auth };
         let (body, watches) = (Bytes::from(body.to_owned()), vec![watch(key)]);
         let since = self.marks.shown();
-        self.kept.keep_read(&key_of, KeptRead { body, watches, filtered: false, since });
+        self.kept
+            .keep_read(&key_of, KeptRead { body, watches, filtered: false, since, at: Index(1) });
     }
 
     fn read(&self, path: &str, query: &str, acl: Acl) -> Option<Bytes> {
         let (query, auth) = (Query::parse(query).unwrap(), authorizer(acl));
         let key = ReadKey { path, query: &query, auth: &auth };
-        self.kept.read(&key, &self.marks).map(|read| read.body.clone())
+        self.kept.read(&key, &self.marks, Index(1)).map(|read| read.body.clone())
     }
 }
 

@@ -1,11 +1,19 @@
 //! What is kept is never told from what is rendered anew: two faces of one catalog, of which one keeps
 //! nothing, answer alike whatever happens in between.
 
-use crate::support::{Face, start, start_with};
-use catalog::{Acl, Command};
+use crate::support::{Face, ask, start, start_with};
+use catalog::{Acl, Command, Interest, View, Watch};
 use model::{Check, Instance, Node, Status};
 use prometheus_client::registry::Registry;
+use seams::fakes::FakeCatalog;
+use seams::{
+    BoxFuture, Consistency, Datacenters, Doors, Leadership, LogPosition, Marks, ReadError, Reader,
+    Subscription,
+};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 const READS: &[&str] = &[
     "/v1/health/service/web",
@@ -168,4 +176,82 @@ async fn a_read_shows_what_was_written_before_it_however_many_read() {
         }
     };
     tokio::join!(read(), read(), read(), write);
+}
+
+const WEB: &str = "/v1/health/service/web";
+
+fn put_web(catalog: &FakeCatalog, port: i64) {
+    let node = Node { name: "a".into(), address: "10.0.0.1".into(), ..Node::default() };
+    let (id, service) = ("web".into(), "web".into());
+    let web = Instance { node: "a".into(), id, service, port, ..Instance::default() };
+    catalog.write(vec![Command::PutNode(node), Command::PutInstance(Box::new(web))]);
+}
+
+/// A reader that has once loaded a view when something changes, and somebody else asks of it.
+struct Late {
+    inner: Arc<dyn Reader>,
+    catalog: Arc<FakeCatalog>,
+    face: OnceLock<SocketAddr>,
+    loads: AtomicU64,
+}
+
+impl Reader for Late {
+    fn view(&self) -> Arc<View> {
+        self.inner.view()
+    }
+
+    fn marks(&self) -> Option<&Marks> {
+        self.inner.marks()
+    }
+
+    fn current(&self, how: Consistency) -> BoxFuture<'_, Result<Arc<View>, ReadError>> {
+        Box::pin(async move {
+            let view = self.inner.current(how).await?;
+            // The second to load is the one that is late.
+            if self.loads.fetch_add(1, Ordering::Relaxed) == 1 {
+                put_web(&self.catalog, 2);
+                ask(*self.face.get().expect("a face"), "GET", WEB, "", "").await;
+            }
+            Ok(view)
+        })
+    }
+
+    fn subscribe(&self, watches: &[Watch]) -> Subscription {
+        self.inner.subscribe(watches)
+    }
+
+    fn hold(&self, what: Interest, limit: Duration) -> BoxFuture<'_, Result<Arc<View>, ReadError>> {
+        self.inner.hold(what, limit)
+    }
+
+    fn leadership(&self) -> Leadership {
+        self.inner.leadership()
+    }
+
+    fn log_position(&self) -> LogPosition {
+        self.inner.log_position()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_kept_of_a_newer_view_is_news_to_who_waits() {
+    let face = start();
+    let doors = face.catalog.doors();
+    let late = Arc::new(Late {
+        inner: Arc::clone(&doors.reader),
+        catalog: Arc::clone(&face.catalog),
+        face: OnceLock::new(),
+        loads: AtomicU64::new(0),
+    });
+    let doors = Doors { reader: late.clone(), writer: doors.writer, sessions: doors.sessions };
+    let waiting = start_with(Acl::Off, |context| {
+        context.datacenters = Datacenters::only("dc1", doors);
+    });
+    late.face.set(waiting.address()).expect("set once");
+    put_web(&face.catalog, 1);
+    let first = waiting.get(WEB).await;
+    let told = waiting.get(&format!("{WEB}?index={}&wait=2s", first.index())).await;
+    let now = waiting.get(WEB).await;
+    assert_eq!((told.index(), &told.body), (now.index(), &now.body));
+    assert!(told.index() > first.index());
 }

@@ -73,7 +73,8 @@ impl Desk {
 
     /// Whether there is a request that waits, and that the engine can be spared for.
     pub fn may_park(&self) -> bool {
-        if !self.patience.0.swap(false, Ordering::Relaxed) || self.watch.is_behind() {
+        // Where the answer before is not sent yet, it is asked again once it is.
+        if self.watch.is_behind() || !self.patience.0.swap(false, Ordering::Relaxed) {
             return false;
         }
         let on_it = self.lock();

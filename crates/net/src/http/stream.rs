@@ -56,9 +56,10 @@ impl Stream {
         (Stream { line, before: Bytes::new(), grace, rate, behind: None, traffic }, watch)
     }
 
-    /// The same connection, where these bytes are read first.
-    pub fn after(self, before: Bytes) -> Stream {
-        Stream { before, ..self }
+    /// The same connection, where these bytes are read first, then what no engine has read of those before.
+    pub fn after(self, mut before: Vec<u8>) -> Stream {
+        before.extend_from_slice(&self.before);
+        Stream { before: before.into(), ..self }
     }
 
     /// Writes as the socket can take it; an error once the client is too far behind.

@@ -354,6 +354,30 @@ async fn what_was_sent_behind_a_request_that_waits_is_answered_after_it() {
     assert_eq!(bodies, ["news of /news", "1234", "news of /news", "5678"], "{answers}");
 }
 
+/// The engines of the first two read a part of what came with them, each from another beginning.
+#[tokio::test]
+async fn much_that_was_sent_behind_two_that_wait_is_answered_whole() {
+    const MANY: usize = 600;
+    let running = start(Limits::default(), 100);
+    let mut client = connect(&running).await;
+    let first = format!("GET /news HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000));
+    let second = "GET /news?2 HTTP/1.1\r\n\r\n";
+    let many = put("1234").replace("Connection: close\r\n", "").repeat(MANY);
+    client.write_all(format!("{first}{second}{many}{}", put("5678")).as_bytes()).await.unwrap();
+    let telling = async {
+        for _ in 0..2 {
+            running.began.notified().await;
+            running.news.notify_one();
+        }
+    };
+    let reading = async {
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).await.map(|_| answers)
+    };
+    let (answers, ()) = tokio::join!(reading, telling);
+    assert_eq!(answers.unwrap().matches("HTTP/1.1 200").count(), MANY + 3);
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_takes_along_a_request_that_waits() {
     let running = start(Limits::default(), 100);

@@ -61,9 +61,18 @@ impl<K: Ord + Clone, V: Clone> ByTenant<K, V> {
         self.0.get(&tenant).into_iter().flat_map(move |rows| rows.range(first.clone()..))
     }
 
-    /// The table of a tenant, to be changed; a new tenant gets one.
-    fn of_mut(&mut self, tenant: Tenant) -> &mut OrdMap<K, V> {
-        self.0.entry(tenant).or_default()
+    /// Puts a row into the table of a tenant; a new tenant gets one.
+    fn insert(&mut self, tenant: Tenant, key: K, row: V) {
+        self.0.entry(tenant).or_default().insert(key, row);
+    }
+
+    /// Takes a row out; a tenant without rows has no table, as if there never had been any.
+    fn remove(&mut self, tenant: Tenant, key: &K) {
+        let Some(rows) = self.0.get_mut(&tenant) else { return };
+        rows.remove(key);
+        if rows.is_empty() {
+            self.0.remove(&tenant);
+        }
     }
 }
 
@@ -155,10 +164,10 @@ impl State {
         let new = row.as_deref().map(member);
         let old = replace(&mut self.instances, key, row.clone()).as_deref().map(member);
         if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-            self.members.of_mut(key.tenant).remove(&old);
+            self.members.remove(key.tenant, &old);
         }
         if let Some((new, row)) = new.zip(row) {
-            self.members.of_mut(key.tenant).insert(new, row);
+            self.members.insert(key.tenant, new, row);
         }
     }
 
@@ -172,10 +181,10 @@ impl State {
         let new = row.as_deref().map(filed);
         let old = replace(&mut self.checks, key, row.clone()).as_deref().map(filed);
         if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-            self.instance_checks.of_mut(key.tenant).remove(&old);
+            self.instance_checks.remove(key.tenant, &old);
         }
         if let Some((new, row)) = new.zip(row) {
-            self.instance_checks.of_mut(key.tenant).insert(new, row);
+            self.instance_checks.insert(key.tenant, new, row);
         }
     }
 

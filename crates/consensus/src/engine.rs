@@ -5,6 +5,7 @@
 //! after a restart instead of waiting for a timeout.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -117,12 +118,7 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
         stop: stopped,
     };
     let keeper = H::Runtime::spawn(keeper.run());
-    let told = shared.clone();
-    let keeper = H::Runtime::spawn(async move {
-        if let Err(error) = keeper.await {
-            told.fail(format!("marking or taking a snapshot went wrong: {error}; start again"));
-        }
-    });
+    let keeper = H::Runtime::spawn(or_fail(keeper, shared.clone(), "marking or taking a snapshot"));
     let (tell, leadership) = watch::channel(Leadership::default());
     let own = Server { id: identity.node, address: address.clone() };
     let _ends_with_the_engine =
@@ -130,12 +126,11 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
 
     let gathered = Gathered::new(&limits);
     let handing = H::Runtime::spawn(hand_over::<H>(raft.clone(), gathered.clone()));
-    let (told, closed) = (shared.clone(), gathered.clone());
+    let (handing, closed) =
+        (or_fail(handing, shared.clone(), "handing over proposals"), gathered.clone());
     let _ends_when_closed = H::Runtime::spawn(async move {
-        if let Err(error) = handing.await {
-            closed.close();
-            told.fail(format!("handing over proposals went wrong: {error}; start again"));
-        }
+        handing.await;
+        closed.close();
     });
 
     let running = Running::<H> {
@@ -163,6 +158,17 @@ pub(crate) async fn run<H: Host>(parts: Parts) -> Result<Consensus, StartError> 
             running.stop().await;
             Err(StartError::Engine(shared.failed().unwrap_or(error)))
         }
+    }
+}
+
+/// Waits for a task, without which the engine cannot go on.
+async fn or_fail<E: Display>(
+    task: impl Future<Output = Result<(), E>>,
+    shared: Arc<Shared>,
+    what: &'static str,
+) {
+    if let Err(error) = task.await {
+        shared.fail(format!("{what} went wrong: {error}; start again"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What people and scripts read: lines, tables in Consul's two layouts, JSON. Nothing is coloured.
+//! What people and scripts read: lines, tables in Consul's two layouts, JSON. Only `why` is coloured, by itself.
 
 use super::failure::Outcome;
 use clap::ValueEnum;

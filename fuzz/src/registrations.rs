@@ -7,6 +7,7 @@ use domain::base::Message;
 use httpapi::bodies;
 use lang::json;
 use model::{Author, Registration};
+use seams::fakes::entry;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -55,7 +56,7 @@ fn check(json: &json::Json) -> Option<Vec<Command>> {
 fn carry_out(commands: Vec<Command>) {
     let names: Vec<String> = commands.iter().filter_map(name_of).collect();
     let repeatable = is_repeatable(&commands);
-    let entry = catalog::Entry { author: Author::default(), ..world::entry(commands) };
+    let entry = catalog::Entry { author: Author::default(), ..entry(commands) };
     log::entry_survives(&entry);
     let first = world::write(&VIEW, entry.clone());
     if let [Outcome::Done(_)] = first.outcomes[..] {

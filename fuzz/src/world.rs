@@ -3,24 +3,11 @@
 use catalog::{Acl, Applied, Command, Entry, Outcome, Touched, View, apply};
 use dns::{Config, Table};
 use model::{
-    Author, Check, Index, Instance, InstanceDetails, Node, Owner, ServiceAddress, Status, Tenant,
-    Text, TextMap, Timestamp, Weights,
+    Check, Index, Instance, InstanceDetails, Node, ServiceAddress, Status, Text, TextMap, Weights,
 };
 use seams::Projection;
+use seams::fakes::entry;
 use std::sync::Arc;
-
-/// An entry as the door of HTTP writes them.
-pub fn entry(commands: Vec<Command>) -> Entry {
-    Entry {
-        time: Timestamp(1_000),
-        author: Author::default(),
-        owner: Owner::http(),
-        claim: Default::default(),
-        tenant: Tenant::DEFAULT,
-        request: None,
-        commands,
-    }
-}
 
 /// Applies one entry behind what the view shows.
 pub fn write(view: &View, entry: Entry) -> Applied {

@@ -4,6 +4,7 @@ use crate::world;
 use anyhow::{Result, ensure};
 use catalog::{Outcome, apply};
 use model::Index;
+use seams::fakes::entry;
 
 const ROUNDS: usize = 500;
 
@@ -17,7 +18,7 @@ pub fn run() -> Result<usize> {
             0 => world::registration("new", number, 1_000, "HTTP GET: 200 OK"),
             _ => world::registration(&format!("service-{}", number / 10), number, 1_000, "new"),
         };
-        (Index(first + round as u64), world::entry(commands))
+        (Index(first + round as u64), entry(commands))
     });
     let entries: Vec<_> = entries.collect();
     let mut done = 0;

@@ -4,6 +4,7 @@ use crate::world;
 use anyhow::{Result, ensure};
 use catalog::{Acl, View, Watch, apply};
 use model::Index;
+use seams::fakes::entry;
 use seams::{Subscription, Waiters};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -16,7 +17,7 @@ pub fn run() -> Result<usize> {
     let view = View::new(Acl::Off);
     let touched = (0..ROUNDS).map(|round| {
         let commands = world::registration(&format!("service-{round}"), round, 1_000, "");
-        apply(&view, [(Index(1), world::entry(commands))]).touched
+        apply(&view, [(Index(1), entry(commands))]).touched
     });
     let touched: Vec<_> = touched.collect();
     let waiters = Waiters::default();

@@ -1,20 +1,8 @@
 //! Catalogs of a given size, the same in every run.
 
-use catalog::{Acl, Command, Entry, View, apply};
-use model::{Author, Check, Index, Instance, Node, Owner, Status, Tenant, Text, Timestamp};
-
-/// An entry as the door of HTTP writes them.
-pub fn entry(commands: Vec<Command>) -> Entry {
-    Entry {
-        time: Timestamp(1_000),
-        author: Author::default(),
-        owner: Owner::http(),
-        claim: Default::default(),
-        tenant: Tenant::DEFAULT,
-        request: None,
-        commands,
-    }
-}
+use catalog::{Acl, Command, View, apply};
+use model::{Check, Index, Instance, Node, Status, Text};
+use seams::fakes::entry;
 
 /// What one registration writes: a node, an instance with two tags, a check of the instance.
 pub fn registration(service: &str, number: usize, nodes: usize, output: &str) -> Vec<Command> {

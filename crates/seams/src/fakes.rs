@@ -9,15 +9,43 @@ use crate::{
     LogPosition, Marks, Projection, Proposal, ReadError, Reader, RegisterError, Registrar,
     ReloadError, Sessions, Subscription, Waiters, WriteError, Writer,
 };
-use catalog::{Acl, Command, Entry, Holdings, Interest, Outcome, Touched, View, Watch, apply};
+use catalog::{
+    Acl, Command, Entry, Holdings, Interest, KvCondition, KvWrite, Outcome, Touched, View, Watch,
+    apply,
+};
 use model::{
-    Author, Check, CheckId, Folded, Index, Instance, InstanceId, Node, NodeName, Owner,
+    Author, Check, CheckId, Folded, Index, Instance, InstanceId, KvKey, Node, NodeName, Owner,
     Registration, Row, Session, SessionId, Status, Tenant, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+
+/// An entry as the HTTP door writes them, at the same time in every run.
+pub fn entry(commands: Vec<Command>) -> Entry {
+    Entry {
+        time: Timestamp(1_000),
+        author: Author::default(),
+        owner: Owner::http(),
+        claim: Default::default(),
+        tenant: Tenant::DEFAULT,
+        request: None,
+        commands,
+    }
+}
+
+/// What is touched by putting this key.
+pub fn touched_by_put(key: &str) -> Touched {
+    let write = KvWrite {
+        key: KvKey::new(key.as_bytes()),
+        value: Arc::from(*b"v"),
+        flags: 0,
+        condition: KvCondition::Always,
+    };
+    let entry = entry(vec![Command::KvPut(write)]);
+    apply(&View::new(Acl::Off), [(Index(1), entry)]).touched
+}
 
 /// A catalog in memory: reader, writer and sessions at once.
 pub struct FakeCatalog {

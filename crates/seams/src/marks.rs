@@ -99,28 +99,8 @@ fn at(slots: &[AtomicU64], hash: usize) -> &AtomicU64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catalog::{Acl, Command, KvCondition, KvRowKey, KvWrite, View, apply};
-    use model::{Index, KvKey};
-    use std::sync::Arc;
-
-    fn put(key: &str) -> Touched {
-        let write = KvWrite {
-            key: KvKey::new(key.as_bytes()),
-            value: Arc::from(*b"v"),
-            flags: 0,
-            condition: KvCondition::Always,
-        };
-        let entry = catalog::Entry {
-            time: model::Timestamp(1),
-            author: model::Author::default(),
-            owner: model::Owner::http(),
-            claim: Default::default(),
-            tenant: Tenant::DEFAULT,
-            request: None,
-            commands: vec![Command::KvPut(write)],
-        };
-        apply(&View::new(Acl::Off), [(Index(1), entry)]).touched
-    }
+    use crate::fakes::touched_by_put;
+    use catalog::KvRowKey;
 
     fn row(key: &str) -> KvRowKey {
         KvRowKey::new(Tenant::DEFAULT, key.as_bytes())
@@ -139,9 +119,9 @@ mod tests {
 
     #[test]
     fn a_touched_key_is_marked_before_its_view_is_shown() {
-        check(&put("a/b"), Watch::Kv(row("a/b")), false);
-        check(&put("a/b"), Watch::KvPrefix(row("a/")), false);
-        check(&put("a/b"), Watch::Sessions(Tenant::DEFAULT), true);
+        check(&touched_by_put("a/b"), Watch::Kv(row("a/b")), false);
+        check(&touched_by_put("a/b"), Watch::KvPrefix(row("a/")), false);
+        check(&touched_by_put("a/b"), Watch::Sessions(Tenant::DEFAULT), true);
         check(&Touched::everything(), Watch::Sessions(Tenant::DEFAULT), false);
         check(&Touched::default(), Watch::Kv(row("a/b")), true);
     }

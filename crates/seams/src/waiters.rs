@@ -155,36 +155,17 @@ impl Drop for Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catalog::{Command, Entry, KvCondition, KvWrite, View, apply};
-    use model::{Author, Index, Owner, Tenant, Timestamp};
-
-    fn put(key: &str) -> Touched {
-        let write = KvWrite {
-            key: KvKey::new(key.as_bytes()),
-            value: Arc::from(*b"v"),
-            flags: 0,
-            condition: KvCondition::Always,
-        };
-        let entry = Entry {
-            time: Timestamp(1),
-            author: Author::default(),
-            owner: Owner::http(),
-            claim: Default::default(),
-            tenant: Tenant::DEFAULT,
-            request: None,
-            commands: vec![Command::KvPut(write)],
-        };
-        apply(&View::default(), [(Index(1), entry)]).touched
-    }
+    use crate::fakes::touched_by_put;
+    use model::Tenant;
 
     #[track_caller]
     fn check(watch: Watch, key: &str, woken: usize) {
         let waiters = Waiters::default();
         let subscription = waiters.subscribe(std::slice::from_ref(&watch));
-        assert_eq!(waiters.wake(&put(key)), woken, "{watch:?} by {key}");
+        assert_eq!(waiters.wake(&touched_by_put(key)), woken, "{watch:?} by {key}");
         drop(subscription);
         assert_eq!(waiters.watched(), 0);
-        assert_eq!(waiters.wake(&put(key)), 0);
+        assert_eq!(waiters.wake(&touched_by_put(key)), 0);
     }
 
     #[test]
@@ -205,7 +186,7 @@ mod tests {
         let waiters = Waiters::default();
         let key = Watch::Kv(KvRowKey::new(Tenant::DEFAULT, b"k"));
         let subscription = waiters.subscribe(&[key]);
-        waiters.wake(&put("k"));
+        waiters.wake(&touched_by_put("k"));
         subscription.changed().await;
     }
 }

@@ -1,8 +1,9 @@
 //! What is kept is what would be made anew, after every change.
 
 use super::*;
-use catalog::{Acl, Command, Entry, KvCondition, KvRowKey, KvWrite, Touched, View, apply};
-use model::{Author, Index, KvKey, Owner, Tenant, Timestamp};
+use catalog::{Acl, KvRowKey, Touched, View};
+use model::{Index, Owner, Tenant};
+use seams::fakes::touched_by_put;
 
 fn authorizer(acl: Acl) -> Authorizer {
     View::new(acl).authorizer(&catalog::Token::default())
@@ -10,25 +11,6 @@ fn authorizer(acl: Acl) -> Authorizer {
 
 fn watch(key: &str) -> Watch {
     Watch::Kv(KvRowKey::new(Tenant::DEFAULT, key.as_bytes()))
-}
-
-fn touched(key: &str) -> Touched {
-    let write = KvWrite {
-        key: KvKey::new(key.as_bytes()),
-        value: Arc::from(*b"v"),
-        flags: 0,
-        condition: KvCondition::Always,
-    };
-    let entry = Entry {
-        time: Timestamp(1),
-        author: Author::default(),
-        owner: Owner::http(),
-        claim: Default::default(),
-        tenant: Tenant::DEFAULT,
-        request: None,
-        commands: vec![Command::KvPut(write)],
-    };
-    apply(&View::new(Acl::Off), [(Index(1), entry)]).touched
 }
 
 struct Rig {
@@ -78,7 +60,7 @@ fn an_answer_is_kept_under_all_that_decides_it() {
 fn an_answer_is_gone_when_a_key_of_it_is_touched_and_not_before() {
     let rig = Rig::of(1 << 20);
     rig.keep("/a", "", Acl::Off, "k", "one");
-    rig.marks.publish(&touched("k"), || {
+    rig.marks.publish(&touched_by_put("k"), || {
         assert_eq!(rig.read("/a", "", Acl::Off), None, "before the view is shown");
     });
     assert_eq!(rig.read("/a", "", Acl::Off), None);

@@ -61,6 +61,33 @@ impl Default for Aside {
     }
 }
 
+/// A read, as far as it decides whether it takes a turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'p> {
+    /// Its route's.
+    pub class: Class,
+    /// What is read.
+    pub path: &'p str,
+    /// What is read below the path is another thing, and a list.
+    pub below: bool,
+    /// It takes a turn however small its answer was: it looks through more than it tells.
+    pub always: bool,
+}
+
+impl Wish<'_> {
+    fn class(self) -> Class {
+        if self.below { Class::Bulk } else { self.class }
+    }
+
+    /// What it will cost, if it needs a turn.
+    fn cost(self, seen: &Seen<'_>) -> Option<usize> {
+        match self.always {
+            true => Some(seen.size().unwrap_or(UNSEEN)),
+            false => cost(self.class(), seen),
+        }
+    }
+}
+
 /// Whether a request can be told to come again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insists {
@@ -105,20 +132,18 @@ impl Aside {
         }
     }
 
-    /// Evaluates a read of this path; what is read `below` it is another thing, and a list.
+    /// Evaluates a read.
     pub async fn evaluate(
         &self,
-        class: Class,
+        wish: Wish<'_>,
         insists: Insists,
-        (path, below): (&str, bool),
         read: impl FnOnce() -> Result<Found, Stop>,
     ) -> Result<Found, Stop> {
-        let class = if below { Class::Bulk } else { class };
-        let seen = self.seen(path, below);
-        let found = match cost(class, &seen) {
+        let seen = self.seen(wish.path, wish.below);
+        let found = match wish.cost(&seen) {
             None => read(),
             Some(cost) => {
-                let _turn = self.enter(class, cost, insists).await?;
+                let _turn = self.enter(wish.class(), cost, insists).await?;
                 beside(read)
             }
         };
@@ -128,16 +153,14 @@ impl Aside {
         found
     }
 
-    /// Evaluates a read of this path at once, if it needs no turn.
+    /// Evaluates a read at once, if it needs no turn.
     pub fn evaluate_at_once(
         &self,
-        class: Class,
-        (path, below): (&str, bool),
+        wish: Wish<'_>,
         read: impl FnOnce() -> Result<Found, Stop>,
     ) -> Option<Result<Found, Stop>> {
-        let class = if below { Class::Bulk } else { class };
-        let seen = self.seen(path, below);
-        if cost(class, &seen).is_some() {
+        let seen = self.seen(wish.path, wish.below);
+        if wish.cost(&seen).is_some() {
             return None;
         }
         let found = read();
@@ -320,6 +343,26 @@ mod tests {
         let refused = aside.enter(Class::Read, 1, Insists::No).await.map(drop);
         assert_eq!(refused, Err(Problem::Crowded(Crowded::TooLong)));
         assert!(began.elapsed() >= PATIENCE);
+    }
+
+    #[tokio::test]
+    async fn what_looks_through_much_takes_a_turn_however_small_its_answer_was() {
+        let aside = aside();
+        let found = || {
+            let body = Body::Json(bytes::Bytes::from_static(b"{}"));
+            Ok(Found { body, index: model::Index(1), watches: Vec::new(), filtered: false })
+        };
+        let wish = Wish { class: Class::Bulk, path: "/why/x", below: false, always: true };
+        assert!(aside.evaluate(wish, Insists::No, found).await.is_ok());
+        assert_eq!(aside.seen(wish.path, false).size(), Some(2), "its answer was small");
+        assert!(aside.evaluate_at_once(wish, found).is_none());
+        assert!(aside.evaluate_at_once(Wish { always: false, ..wish }, found).is_some());
+        let turn = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
+        let mut waiting = Box::pin(aside.evaluate(wish, Insists::No, found));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending(), "somebody has the turn");
+        drop(turn);
+        assert!(waiting.await.is_ok());
     }
 
     #[tokio::test]

@@ -84,12 +84,17 @@ const fn route(
 }
 
 const fn read(family: Family, evaluate: fn(&Scene) -> Result<Found, Stop>) -> Door {
-    Door::Read(ReadDoor { evaluate, family, index: None })
+    Door::Read(ReadDoor { evaluate, family, index: None, searches: false })
 }
 
 /// A read whose answer can be kept, with what tells its index.
 const fn kept(family: Family, evaluate: fn(&Scene) -> Result<Found, Stop>, index: IndexOf) -> Door {
-    Door::Read(ReadDoor { evaluate, family, index: Some(index) })
+    Door::Read(ReadDoor { evaluate, family, index: Some(index), searches: false })
+}
+
+/// A read that looks through much more than it tells.
+const fn search(family: Family, evaluate: fn(&Scene) -> Result<Found, Stop>) -> Door {
+    Door::Read(ReadDoor { evaluate, family, index: None, searches: true })
 }
 
 macro_rules! act {
@@ -186,7 +191,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/status/leader", Unread, Read, &[(Get, act!(status::leader))]),
     route("/v1/status/peers", Unread, Read, &[(Get, act!(status::peers))]),
     route("/v1/txn", Partition, Write, &[(Put, act!(txn::txn))]),
-    route("/v1/rutter/why/", Unread, Read, &[(Get, read(PLAIN, why::why))]),
+    route("/v1/rutter/why/", Unread, Bulk, &[(Get, search(PLAIN, why::why))]),
     route("/metrics", Unread, Read, &[(Get, act!(metrics::scrape))]),
     // What is switched off.
     route("/v1/acl/auth-method", Unread, Write, &[(Put, NO_ACL)]),
@@ -373,11 +378,22 @@ mod tests {
             ("/v1/agent/services", Get, Bulk),
             ("/v1/health/state/any", Get, Bulk),
             ("/v1/catalog/nodes", Get, Bulk),
+            ("/v1/rutter/why/web", Get, Bulk),
         ] {
             let Place::Route(route, _) = find(path) else { panic!("{path} leads nowhere") };
             assert_eq!(route.class_of(verb), class, "{path}");
         }
         assert!(Heartbeat < Write && Write < Read && Read < Bulk);
+    }
+
+    #[test]
+    fn a_search_always_takes_a_turn() {
+        let searches = |route: &&Route| {
+            let is = |door: &Door| matches!(door, Door::Read(read) if read.searches);
+            route.doors.iter().any(|(_, door)| is(door))
+        };
+        let patterns: Vec<_> = ROUTES.iter().filter(searches).map(|route| route.pattern).collect();
+        assert_eq!(patterns, ["/v1/rutter/why/"]);
     }
 
     #[test]

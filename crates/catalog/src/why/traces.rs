@@ -4,6 +4,7 @@ use crate::state::Before;
 use crate::tables::history::PastRow;
 use crate::{HistoryEntry, InstanceKey, ServiceKey, View, Window};
 use model::{Index, Instance, Row};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An entry of the log, as far as it is still known.
@@ -36,21 +37,26 @@ impl View {
         }
     }
 
-    /// The instances of a service that are gone, the last one first, each once, `most` at most.
+    /// The instances of a service that are gone and that `counts`, the last one first, each once,
+    /// `most` at most.
     ///
     /// What changed its service is gone from the old one. Looks through all of history.
-    pub fn gone(&self, service: &ServiceKey, most: usize) -> Vec<Gone> {
+    pub fn gone(
+        &self,
+        service: &ServiceKey,
+        most: usize,
+        counts: impl Fn(&Instance) -> bool,
+    ) -> Vec<Gone> {
         let state = self.state();
-        let mut known: Vec<&InstanceKey> = Vec::new();
+        let mut known: BTreeSet<&InstanceKey> = BTreeSet::new();
         let mut gone = Vec::new();
         for (index, entry) in state.history.entries.iter().rev() {
             for row in entry.rows.iter().rev() {
                 let PastRow::Row(Before::Instance(key, Some(row))) = row else { continue };
                 let was_there = ServiceKey::new(key.tenant, &row.service) == *service;
-                if !was_there || known.contains(&key) {
+                if !was_there || !counts(row) || !known.insert(key) {
                     continue;
                 }
-                known.push(key);
                 let now = state.instances.get(key);
                 if now.is_some_and(|now| ServiceKey::new(key.tenant, &now.service) == *service) {
                     continue;
@@ -84,16 +90,18 @@ mod tests {
         rig.now += 60_000;
         let removed = rig.does(Command::RemoveInstance("n1".into(), "b".into()));
         let moved = rig.does(put_instance("n1", "c", "cache"));
-        let gone = rig.view.gone(&service_key("WEB"), 10);
+        let gone = rig.view.gone(&service_key("WEB"), 10, |_| true);
         let found: Vec<_> = gone.iter().map(|gone| (gone.row.id.as_str(), gone.index)).collect();
         assert_eq!(found, [("c", moved), ("b", removed)], "a is there again");
         assert_eq!(gone[1].entry.time.0, rig.now);
-        assert_eq!(rig.view.gone(&service_key("web"), 1).len(), 1);
+        assert_eq!(rig.view.gone(&service_key("web"), 1, |_| true).len(), 1);
+        let b = rig.view.gone(&service_key("web"), 1, |row| row.id.as_str() == "b");
+        assert_eq!(b.len(), 1, "what does not count takes nobody's place");
         rig.does(Command::SetHistoryLimits(HistoryLimits {
             entries: 0,
             ..HistoryLimits::default()
         }));
-        assert!(rig.view.gone(&service_key("web"), 10).is_empty());
+        assert!(rig.view.gone(&service_key("web"), 10, |_| true).is_empty());
         assert!(matches!(rig.view.trace(removed), Trace::Beyond(at, _) if at == removed));
     }
 }

@@ -8,7 +8,7 @@
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
 use crate::answer::{Answer, Content};
-use crate::aside::Insists;
+use crate::aside::{Insists, Wish};
 use crate::call::Call;
 use crate::kept::{Kept, KeptRead, ReadKey};
 use crate::meters::Wake;
@@ -86,6 +86,9 @@ pub struct ReadDoor {
     /// The index that it has in a view, for a read whose answer can be kept; such a read is decided by
     /// the view, the path, the parameters and the authorizer alone.
     pub index: Option<IndexOf>,
+    /// It looks through much more than it tells, so that its size does not say what it costs: it
+    /// always takes a turn.
+    pub searches: bool,
 }
 
 /// Which headers the answers of a read have.
@@ -182,8 +185,7 @@ impl Asked<'_> {
         if let Some(found) = self.kept(&view, reader, Kept::read) {
             return Some(self.found(found, reader));
         }
-        let key = self.size_key();
-        let found = call.aside.evaluate_at_once(call.class, key, || self.evaluate(&view))?.ok()?;
+        let found = call.aside.evaluate_at_once(self.wish(), || self.evaluate(&view))?.ok()?;
         self.keep(&found, &view, since);
         Some(self.found(found, reader))
     }
@@ -284,8 +286,7 @@ impl Asked<'_> {
         let aside = &self.call.aside;
         let mut held = 0;
         loop {
-            let (class, insists) = (self.call.class, self.insists);
-            let evaluation = aside.evaluate(class, insists, self.size_key(), || {
+            let evaluation = aside.evaluate(self.wish(), self.insists, || {
                 // Others that waited for a turn may have made it meanwhile.
                 let kept = self.kept(&view, reader, Kept::peek);
                 kept.map_or_else(|| self.evaluate(&view), Ok)
@@ -330,10 +331,10 @@ impl Asked<'_> {
         }
     }
 
-    /// By what the size of an answer is remembered.
-    fn size_key(&self) -> (&str, bool) {
+    fn wish(&self) -> Wish<'_> {
         let below = self.call.query.has("recurse") || self.call.query.has("keys");
-        (self.call.request.head.uri.path(), below)
+        let (class, path) = (self.call.class, self.call.request.head.uri.path());
+        Wish { class, path, below, always: self.door.searches }
     }
 
     fn read_key<'k>(&'k self, auth: &'k Authorizer) -> ReadKey<'k> {

@@ -16,7 +16,7 @@ use super::params::ReadOptions;
 use super::shapes::{BareCheck, BareService, KvPair, NodeShape};
 use crate::admission::Class;
 use crate::answer::{Answer, Content, json};
-use crate::aside::Insists;
+use crate::aside::{Insists, Wish};
 use crate::call::Call;
 use bytes::Bytes;
 use catalog::{
@@ -185,7 +185,9 @@ impl Told<'_> {
     ) -> Result<Answer, Stop> {
         let tree = self.ops.iter().any(|op| op.verb == "get-tree");
         let mut status = StatusCode::OK;
-        let made = call.aside.evaluate(Class::Read, Insists::Yes, ("/v1/txn", tree), || {
+        let (class, path) = (Class::Read, "/v1/txn");
+        let wish = Wish { class, path, below: tree, always: false };
+        let made = call.aside.evaluate(wish, Insists::Yes, || {
             let (kind, body) = self.told(find()?);
             status = kind;
             let body = Body::Json(body);

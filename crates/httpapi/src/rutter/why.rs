@@ -254,11 +254,11 @@ impl Explained<'_, '_> {
 
     fn gone(&self, key: &ServiceKey, node: Option<&str>) -> Vec<GoneShape> {
         let on = node.map(Folded::new);
-        let gone = self.scene.view.gone(key, MOST_GONE).into_iter().filter(|gone| {
-            self.scene.auth.node_read(gone.row.node.as_str())
-                && on.as_ref().is_none_or(|on| gone.row.node.fold() == *on)
+        let gone = self.scene.view.gone(key, MOST_GONE, |row| {
+            self.scene.auth.node_read(row.node.as_str())
+                && on.as_ref().is_none_or(|on| row.node.fold() == *on)
         });
-        gone.map(GoneShape::of).collect()
+        gone.into_iter().map(GoneShape::of).collect()
     }
 
     fn node_is_known(&self, node: &str) -> Result<bool, Stop> {

@@ -7,9 +7,12 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-/// What is kept for files of the log, snapshots, the agent's store and the log file, for listeners, DNS
-/// over UDP, and connections that are just being refused.
-const FILES: usize = 512;
+/// What is kept for files of the log, snapshots, the agent's store and the log file, for listeners and DNS
+/// over UDP.
+const FILES: usize = 384;
+
+/// Where there are few, so many parts of what is kept are for telling clients that they are too many: one.
+const PARTS: usize = 4;
 
 /// The most that one probe has open: a script's two pipes and its guard.
 const PER_PROBE: usize = 3;
@@ -22,6 +25,8 @@ const FEW: usize = 10_000;
 pub struct Shares {
     /// HTTP connections.
     pub http: usize,
+    /// HTTP connections that are just being told that they are too many.
+    pub refusing: usize,
     /// DNS connections over TCP.
     pub dns_tcp: usize,
     /// Checks that run at a time.
@@ -64,7 +69,7 @@ fn raise() -> usize {
 }
 
 fn needed(shares: Shares) -> usize {
-    FILES + shares.http + shares.dns_tcp + PER_PROBE * shares.probes
+    FILES + shares.refusing + shares.http + shares.dns_tcp + PER_PROBE * shares.probes
 }
 
 /// What fits into a limit of descriptors, of what is wanted.
@@ -72,11 +77,13 @@ fn divide(limit: usize, wanted: Shares) -> Shares {
     if needed(wanted) <= limit {
         return wanted;
     }
-    let rest = limit - FILES.min(limit / 4);
+    let kept = (FILES + wanted.refusing).min(limit / 4);
+    let refusing = wanted.refusing.min(kept / PARTS);
+    let rest = limit - kept;
     let probes = wanted.probes.min(rest / 4 / PER_PROBE);
     let dns_tcp = wanted.dns_tcp.min(rest / 4);
     let http = wanted.http.min(rest - dns_tcp - PER_PROBE * probes);
-    Shares { http, dns_tcp, probes }
+    Shares { http, refusing, dns_tcp, probes }
 }
 
 /// What was lowered, and to what.
@@ -95,24 +102,26 @@ fn lowered(wanted: Shares, shares: Shares) -> String {
 mod tests {
     use super::*;
 
-    const WANTED: Shares = Shares { http: 100_000, dns_tcp: 1024, probes: 512 };
+    const WANTED: Shares = Shares { http: 100_000, refusing: 128, dns_tcp: 1024, probes: 512 };
 
     #[track_caller]
-    fn check(limit: usize, http: usize, dns_tcp: usize, probes: usize) {
+    fn check(limit: usize, http: usize, refusing: usize, dns_tcp: usize, probes: usize) {
         let shares = divide(limit, WANTED);
-        assert_eq!(shares, Shares { http, dns_tcp, probes }, "of {limit}");
-        assert!(limit < 4 * FILES || needed(shares) <= limit, "of {limit}");
+        assert_eq!(shares, Shares { http, refusing, dns_tcp, probes }, "of {limit}");
+        let files = limit - (needed(shares) - FILES);
+        assert!(files >= FILES.min(limit / 4 * 3 / 4), "{files} for files of {limit}");
     }
 
     #[test]
     fn a_crowd_leaves_descriptors_to_the_log() {
-        check(1_048_576, 100_000, 1024, 512);
-        check(103_072, 100_000, 1024, 512);
-        check(65_536, 62_464, 1024, 512);
-        check(8192, 5120, 1024, 512);
-        check(4096, 1794, 896, 298);
-        check(1024, 384, 192, 64);
-        check(64, 24, 12, 4);
+        check(1_048_576, 100_000, 128, 1024, 512);
+        check(103_072, 100_000, 128, 1024, 512);
+        check(65_536, 62_464, 128, 1024, 512);
+        check(8192, 5120, 128, 1024, 512);
+        check(4096, 1794, 128, 896, 298);
+        check(1024, 384, 64, 192, 64);
+        check(256, 96, 16, 48, 16);
+        check(64, 24, 4, 12, 4);
         let few = Shares { http: 10, ..WANTED };
         assert_eq!(divide(4096, few), few);
     }

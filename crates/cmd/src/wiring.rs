@@ -70,8 +70,10 @@ fn threads() -> usize {
 
 /// The limits that need file descriptors, as far as the system gives them.
 fn shares() -> nofile::Shares {
+    let http = net::http::Limits::default();
     nofile::divide_all(nofile::Shares {
-        http: net::http::Limits::default().connections,
+        http: http.connections,
+        refusing: http.refusing,
         dns_tcp: dns::Limits::default().tcp_connections,
         probes: agent::MAX_PROBES,
     })
@@ -206,6 +208,7 @@ async fn start(
     let names = Arc::new(dns.live());
     let mut context = context(config, &bound, &agent, doors, names, numbers, lifecycle);
     context.limits.connections = shares.http;
+    context.limits.refusing = shares.refusing;
     let http = httpapi::start(ports.http, context).context("cannot serve HTTP")?;
     tokio::spawn(turn_away(ports.server));
     Ok(Running { cluster, agent, dns, http, bound })

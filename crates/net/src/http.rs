@@ -5,16 +5,19 @@
 //! all bodies and all answers, of one address and together. A client that goes away while its request
 //! is being answered takes the answer's future with it.
 
+mod answers;
 mod body;
 mod desk;
 mod pool;
+mod refusal;
 mod stream;
 mod traffic;
 
 pub use body::BodyError;
 pub use traffic::{Limit, Traffic};
 
-use crate::connections::{self, Connections};
+use crate::connections::{Connections, Full as Crowd, Place};
+use answers::Answers;
 use body::{Budget, Taken};
 use bytes::Bytes;
 use desk::{Desk, Parked, Patience};
@@ -23,7 +26,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pool::{Pool, Share};
+use refusal::Refusals;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -31,9 +34,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use stream::Stream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -43,8 +44,10 @@ use tracing::{debug, warn};
 pub struct Limits {
     /// Connections of one client address; beyond it a connection is answered 429 and closed.
     pub connections_per_client: usize,
-    /// Connections of all clients; beyond it a connection is closed.
+    /// Connections of all clients; beyond it a connection is answered 503 and closed.
     pub connections: usize,
+    /// Connections that are just being told that they are too many; beyond it they are closed unheard.
+    pub refusing: usize,
     /// Bytes of a request's head; beyond it the answer is 431.
     pub head: usize,
     /// Time for the header of a request to come in, and how long a connection may be idle.
@@ -55,14 +58,17 @@ pub struct Limits {
     pub body_rate: usize,
     /// Bytes of one body.
     pub body: usize,
-    /// Bytes of all bodies whose requests are not answered yet.
+    /// Bytes of all bodies above 8 KiB whose requests are not answered yet. A smaller one is not
+    /// counted: its connection has a buffer of that size anyway, and reports that something lives are
+    /// small.
     pub bodies: usize,
     /// Time that a client has to take what is sent, besides what its bytes earn it.
     pub write_timeout: Duration,
     /// Bytes a second that a client must take, once it is behind.
     pub write_rate: usize,
     /// Bytes of all answers that are not sent yet; one client may have a quarter. Beyond, the answer
-    /// is 503; answers below 16 KiB are not counted, and one alone may be of any size.
+    /// is 503; answers below 16 KiB are not counted, and one alone may be of any size. A body that
+    /// many are sent counts once.
     pub answers: usize,
     /// Time that running requests get at the end.
     pub shutdown_grace: Duration,
@@ -80,6 +86,7 @@ impl Default for Limits {
         Limits {
             connections_per_client: 200,
             connections: 100_000,
+            refusing: 128,
             head: 408 << 10,
             header_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(10),
@@ -144,9 +151,9 @@ struct Shared {
     service: Arc<dyn Service>,
     connections: Connections,
     traffic: Traffic,
-    refusing: Semaphore,
+    refusals: Refusals,
     budget: Arc<Budget>,
-    answers: Arc<Pool>,
+    answers: Arc<Answers>,
     ending: CancellationToken,
     tasks: TaskTracker,
 }
@@ -167,8 +174,8 @@ pub fn serve(
         connections: Connections::new(limits.connections_per_client, limits.connections),
         budget: Budget::new(&limits, traffic.clone()),
         traffic,
-        refusing: Semaphore::new(REFUSING),
-        answers: Pool::new(limits.answers, limits.answers / 4),
+        refusals: Refusals::new(limits.refusing),
+        answers: Answers::new(limits.answers, limits.answers / 4),
         limits,
         service,
         ending: ending.clone(),
@@ -209,10 +216,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             () = shared.ending.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let task = connection(stream, peer, Arc::clone(&shared));
-                shared.tasks.spawn(task);
-            }
+            Ok((stream, peer)) => take(stream, peer, &shared),
             // Out of file descriptors, or the client was gone already: neither ends the listener.
             Err(error) => {
                 shared.traffic.refuse(Limit::Descriptors);
@@ -223,21 +227,28 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    let place = match shared.connections.enter(peer.ip()) {
-        Ok(place) => place,
-        Err(full) => {
-            if full == connections::Full::All {
-                shared.traffic.refuse(Limit::Connections);
-                return;
-            }
-            shared.traffic.refuse(Limit::ConnectionsOfClient);
-            // Telling costs a little; a flood is not told.
-            let Ok(_turn) = shared.refusing.try_acquire() else { return };
-            return Box::pin(refuse(stream)).await;
+/// Serves a connection, or refuses it; this is decided before another one is accepted, so that there
+/// are never more than places and refusals have file descriptors for.
+fn take(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
+    match shared.connections.enter(peer.ip()) {
+        Ok(place) => {
+            shared.tasks.spawn(connection(place, stream, peer, Arc::clone(shared)));
         }
-    };
-    let begun = shared.traffic.begin();
+        Err(crowd) => {
+            shared.traffic.refuse(match crowd {
+                Crowd::Client => Limit::ConnectionsOfClient,
+                Crowd::All => Limit::Connections,
+            });
+            if let Some(telling) = shared.refusals.tell(stream, crowd) {
+                shared.tasks.spawn(telling);
+            }
+        }
+    }
+}
+
+/// The place is given back after all that holds the connection is gone.
+async fn connection(place: Place, stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    let _held = (place, shared.traffic.begin());
     // Small answers must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let (mut stream, watch) = Stream::new(stream, &shared.limits, shared.traffic.clone());
@@ -252,7 +263,6 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
         again.extend_from_slice(&idle.unread);
         stream = idle.stream.after(again);
     }
-    drop((place, begun));
 }
 
 /// A connection without an engine, and what was read of the next requests.
@@ -336,18 +346,6 @@ fn too_large_a_head() -> Response {
 /// Below this size an answer is not counted: buffers of the connection are as large.
 const WORTH_COUNTING: usize = 16 << 10;
 
-/// The bytes of an answer with their share: it is given back when the last of them is sent.
-struct Counted {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// The answer, counted; where there are too many bytes already, a refusal instead.
 fn counted(response: Response, client: IpAddr, shared: &Shared) -> Response {
     let size = response.body().size_hint().exact().unwrap_or_default();
@@ -355,17 +353,18 @@ fn counted(response: Response, client: IpAddr, shared: &Shared) -> Response {
     if size < WORTH_COUNTING {
         return response;
     }
-    let Some(share) = shared.answers.take_whole(client, size) else {
-        shared.traffic.refuse(Limit::Answers);
-        return too_many_answers();
-    };
-    response.map(|mut body| {
-        // A full body is one frame, there at once.
-        let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(Some(Ok(frame))) = frame else { return body };
-        let bytes = frame.into_data().unwrap_or_default();
-        Full::new(Bytes::from_owner(Counted { bytes, _share: share }))
-    })
+    let (head, mut body) = response.into_parts();
+    // A full body is one frame, there at once.
+    let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Some(Ok(frame))) = frame else { return Response::from_parts(head, body) };
+    let bytes = frame.into_data().unwrap_or_default();
+    match shared.answers.send(client, bytes) {
+        Some(bytes) => Response::from_parts(head, Full::new(bytes)),
+        None => {
+            shared.traffic.refuse(Limit::Answers);
+            too_many_answers()
+        }
+    }
 }
 
 fn too_many_answers() -> Response {
@@ -395,36 +394,6 @@ impl Complaints {
 }
 
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
-
-/// How many connections are being told that they are too many.
-const REFUSING: usize = 256;
-
-const TOO_MANY: &str =
-    "Your IP is issuing too many concurrent connections, please rate limit your calls\n";
-
-/// Tells a client that it has too many connections, without reading what it asks.
-async fn refuse(mut stream: TcpStream) {
-    let answer = format!(
-        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{TOO_MANY}",
-        TOO_MANY.len()
-    );
-    let telling = async {
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await?;
-        // Closing with unread bytes would reset the connection before the answer is read.
-        let mut sink = [0; 4096];
-        let mut left = 64 * 1024usize;
-        while left > 0 {
-            match stream.read(&mut sink).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
-        Ok::<(), std::io::Error>(())
-    };
-    let _ = tokio::time::timeout(Duration::from_millis(500), telling).await;
-}
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 //!
 //! Small bodies have a pool of their own, so that whoever fills the other with large ones keeps nobody
 //! from a usual write; what a body took is kept until its request is answered, since what was made
-//! of the body is kept as long.
+//! of the body is kept as long. The smallest need nothing of either: a heartbeat comes in whatever
+//! others send, and its connection has a buffer of that size anyway.
 
 use super::pool::{Pool, Share};
 use super::{Limit, Limits, Request, Traffic};
@@ -13,10 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+/// Up to here a body needs no share; as many as there are connections may lie here.
+const FREE: usize = 8 << 10;
+
 /// Up to here a body is small: the largest usual value of a key, and some more.
 const SMALL: usize = (512 << 10) + (64 << 10);
 
-/// What all bodies may take.
+/// What all bodies may take that are larger than [`FREE`].
 pub(super) struct Budget {
     one: usize,
     grace: Duration,
@@ -94,8 +98,12 @@ impl Taken {
 
     fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
         self.length += bytes;
+        if self.length <= FREE {
+            return Ok(());
+        }
+        let missing = self.length - self.share.bytes();
         let stays = self.is_large || self.length <= SMALL;
-        if stays && self.share.grow(bytes) {
+        if stays && self.share.grow(missing) {
             return Ok(());
         }
         if self.is_large {

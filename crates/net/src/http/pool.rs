@@ -1,7 +1,6 @@
 //! A number of bytes that many clients share, and no client can use up alone.
 //!
-//! What is taken is given back by dropping the share, wherever it ended: with the request, or with the
-//! last piece of an answer that the connection still has to write.
+//! What is taken is given back by dropping the share, wherever it ended.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +19,7 @@ struct Taken {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// What one body or answer took; given back when dropped.
+/// What one body took; given back when dropped.
 pub(super) struct Share {
     pool: Arc<Pool>,
     client: IpAddr,
@@ -37,22 +36,6 @@ impl Pool {
         Share { pool: Arc::clone(self), client, bytes: 0 }
     }
 
-    /// A share of so many bytes; one alone may be larger than what a client may have, or all.
-    pub fn take_whole(self: &Arc<Pool>, client: IpAddr, bytes: usize) -> Option<Share> {
-        let mut share = self.share(client);
-        let mut taken = self.lock();
-        let of_client = taken.by_client.get(&client).copied().unwrap_or_default();
-        let client_may = of_client == 0 || of_client + bytes <= self.per_client;
-        let all_may = taken.all == 0 || taken.all + bytes <= self.all;
-        if !(client_may && all_may) {
-            return None;
-        }
-        taken.add(client, bytes);
-        drop(taken);
-        share.bytes = bytes;
-        Some(share)
-    }
-
     /// A panic elsewhere leaves the counts whole: each change is one step.
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,6 +50,11 @@ impl Taken {
 }
 
 impl Share {
+    /// What was taken so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes more, if the client and all together may.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
@@ -116,14 +104,5 @@ mod tests {
         assert!(second.grow(4) && !second.grow(1), "all together have a limit too");
         drop(first);
         assert!(second.grow(1), "what is given back can be taken");
-    }
-
-    #[test]
-    fn one_alone_may_be_larger() {
-        let pool = Pool::new(10, 6);
-        let large = pool.take_whole(A, 20).expect("alone");
-        assert!(pool.take_whole(A, 1).is_none() && pool.take_whole(B, 1).is_none());
-        drop(large);
-        assert!(pool.take_whole(B, 1).is_some());
     }
 }

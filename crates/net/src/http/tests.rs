@@ -1,11 +1,13 @@
 //! Speaks to a started server over loopback.
 
+use super::refusal::{TOO_MANY, TOO_MANY_OF_CLIENT};
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 /// Echoes bodies, blocks on `/wait` and with a body on `/hold` until it is ended, and says much on
-/// `/large`. It tells that it began `/wait`, that it has the body of `/hold`, and that it is about to
+/// `/large`, the same to all on `/shared`. It tells that it began `/wait`, that it has the body of `/hold`, and that it is about to
 /// read that of `/slow`. What is told to `news` is answered on `/news`, which says that it waits.
 struct Echo {
     ending: CancellationToken,
@@ -13,6 +15,7 @@ struct Echo {
     keep: usize,
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
+    large: Bytes,
 }
 
 /// More than the buffers of sockets take.
@@ -30,7 +33,7 @@ impl Service for Echo {
     fn call(&self, mut request: Request) -> Answer {
         let (ending, keep) = (self.ending.clone(), self.keep);
         let (blocked, began) = (Arc::clone(&self.blocked), Arc::clone(&self.began));
-        let news = Arc::clone(&self.news);
+        let (news, large) = (Arc::clone(&self.news), self.large.clone());
         Box::pin(async move {
             if request.head.uri.path() == "/news" {
                 blocked.fetch_add(1, Ordering::SeqCst);
@@ -52,6 +55,9 @@ impl Service for Echo {
             }
             if request.head.uri.path() == "/large" {
                 return text(200, vec![b'x'; LARGE].into());
+            }
+            if request.head.uri.path() == "/shared" {
+                return text(200, large);
             }
             if request.head.uri.path() == "/slow" {
                 began.notify_one();
@@ -93,6 +99,7 @@ fn start(limits: Limits, keep: usize) -> Running {
         keep,
         blocked: Arc::clone(&blocked),
         began: Arc::clone(&began),
+        large: vec![b'x'; LARGE].into(),
     };
     let traffic = Traffic::default();
     let server = serve(vec![listener], limits, Arc::new(echo), traffic.clone(), ending).unwrap();
@@ -170,18 +177,41 @@ const BUSY: &str = "too many request bodies at once, try again later";
 
 #[tokio::test]
 async fn bodies_together_have_a_limit_until_they_are_answered() {
-    let running = start(Limits { bodies: 40, body: 20, ..Limits::default() }, 100);
+    let body = "x".repeat(16 << 10);
+    let running = start(Limits { bodies: 40 << 10, body: 20 << 10, ..Limits::default() }, 1 << 20);
     let mut first = connect(&running).await;
-    first.write_all(put("0123456789abcdef").replace("/x", "/hold").as_bytes()).await.unwrap();
+    first.write_all(put(&body).replace("/x", "/hold").as_bytes()).await.unwrap();
     running.began.notified().await;
-    let answer = ask(&mut connect(&running).await, &put("0123456789abcdef")).await;
+    let answer = ask(&mut connect(&running).await, &put(&body)).await;
     assert!(answer.ends_with(BUSY), "what is held counts: {answer}");
     assert_eq!(running.traffic.refused(Limit::Bodies), 1);
     drop(first);
-    let given_back = async {
-        while ask(&mut connect(&running).await, &put("0123456789abcdef")).await.ends_with(BUSY) {}
-    };
+    let given_back =
+        async { while ask(&mut connect(&running).await, &put(&body)).await.ends_with(BUSY) {} };
     tokio::time::timeout(Duration::from_secs(5), given_back).await.expect("it is given back");
+}
+
+/// Reports on checks are that small.
+#[tokio::test]
+async fn a_body_of_8_kib_is_taken_however_many_others_are_there() {
+    let body_timeout = Duration::from_secs(600);
+    let limits = Limits { bodies: 40 << 10, body: 20 << 10, body_timeout, ..Limits::default() };
+    let running = start(limits, 1 << 20);
+    let begun = put(&"x".repeat(10 << 10)).replace("/x", "/slow");
+    // What is taken is not answered, since its last byte does not come.
+    let mut others = Vec::new();
+    while running.traffic.refused(Limit::Bodies) == 0 {
+        let mut other = connect(&running).await;
+        other.write_all(&begun.as_bytes()[..begun.len() - 1]).await.unwrap();
+        running.began.notified().await;
+        let told = tokio::time::timeout(Duration::from_millis(50), other.read(&mut [0; 12])).await;
+        assert!(told.is_err() || running.traffic.refused(Limit::Bodies) > 0);
+        others.push(other);
+    }
+    for (size, taken) in [(100, true), (8 << 10, true), ((8 << 10) + 1, false)] {
+        let answer = ask(&mut connect(&running).await, &put(&"y".repeat(size))).await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200"), taken, "{size}");
+    }
 }
 
 #[tokio::test]
@@ -208,12 +238,30 @@ async fn large_bodies_that_do_not_end_keep_no_small_one_out() {
     assert!(answer.ends_with("1234"), "{answer}");
 }
 
-async fn status_of_large(running: &Running) -> String {
+/// A client that reads no more than the status of an answer.
+async fn read_status(running: &Running, path: &str) -> (TcpStream, String) {
     let mut client = connect(running).await;
-    client.write_all(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
     let mut status = [0; 12];
     client.read_exact(&mut status).await.unwrap();
-    String::from_utf8(status.to_vec()).unwrap()
+    (client, String::from_utf8(status.to_vec()).unwrap())
+}
+
+async fn status_of_large(running: &Running) -> String {
+    read_status(running, "/large").await.1
+}
+
+#[tokio::test]
+async fn a_body_that_many_do_not_read_counts_once() {
+    let running = start(Limits { answers: LARGE, ..Limits::default() }, 100);
+    let mut idle = Vec::new();
+    for _ in 0..10 {
+        let (client, status) = read_status(&running, "/shared").await;
+        assert_eq!(status, "HTTP/1.1 200");
+        idle.push(client);
+    }
+    assert_eq!(status_of_large(&running).await, "HTTP/1.1 503", "another body counts beside it");
 }
 
 #[tokio::test]
@@ -254,15 +302,46 @@ async fn a_head_has_a_limit() {
 }
 
 #[tokio::test]
-async fn a_client_with_too_many_connections_is_told_so() {
-    let running = start(Limits { connections_per_client: 1, ..Limits::default() }, 100);
-    let mut first = connect(&running).await;
-    first.write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
-    running.began.notified().await;
-    let answer = ask(&mut connect(&running).await, &put("")).await;
-    assert!(answer.starts_with("HTTP/1.1 429 Too Many Requests"), "{answer}");
-    assert!(answer.ends_with(TOO_MANY), "{answer}");
-    assert_eq!(running.traffic.refused(Limit::ConnectionsOfClient), 1);
+async fn who_has_too_many_connections_is_told_so_and_when_to_come_again() {
+    let few = Limits::default();
+    let of_client = Limits { connections_per_client: 1, ..few.clone() };
+    let of_all = Limits { connections: 1, ..few };
+    for (limits, status, text, limit) in [
+        (of_client, "429 Too Many Requests", TOO_MANY_OF_CLIENT, Limit::ConnectionsOfClient),
+        (of_all, "503 Service Unavailable", TOO_MANY, Limit::Connections),
+    ] {
+        let running = start(limits, 100);
+        let mut first = connect(&running).await;
+        first.write_all(b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        running.began.notified().await;
+        let answer = ask(&mut connect(&running).await, &put("")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        assert!(answer.contains("\r\nRetry-After: 1\r\n") && answer.ends_with(text), "{answer}");
+        assert_eq!(running.traffic.refused(limit), 1);
+    }
+}
+
+#[tokio::test]
+async fn only_so_many_are_told_at_a_time_that_they_are_too_many() {
+    let running = start(Limits { connections: 0, refusing: 1, ..Limits::default() }, 100);
+    let mut told = connect(&running).await;
+    let mut status = [0; 12];
+    told.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+    // It is still read from, so that it can read to the end.
+    let mut next = connect(&running).await;
+    let mut heard = Vec::new();
+    let reading = next.read_to_end(&mut heard);
+    let closed = tokio::time::timeout(Duration::from_secs(5), reading).await.expect("an end");
+    assert!(heard.is_empty() && closed.is_ok_and(|read| read == 0), "{heard:?}");
+    drop(told);
+    let again = async {
+        let mut next = connect(&running).await;
+        while next.read(&mut [0; 12]).await.unwrap_or_default() == 0 {
+            next = connect(&running).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), again).await.expect("its turn is given back");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Crowds and clients that do not read: memory stays bounded, others are served, and what was refused is counted.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -134,6 +134,18 @@ fn half_open_dns_connections_have_a_limit_and_are_given_up() -> Result<()> {
     })
 }
 
+/// Whether the server has closed a connection that does not wait; what it said before is added to `heard`.
+fn has_ended(stream: &mut TcpStream, heard: &mut Vec<u8>) -> bool {
+    let mut piece = [0; 512];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => return true,
+            Ok(read) => heard.extend_from_slice(&piece[..read]),
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
 #[test]
 fn a_low_limit_of_open_files_is_told_and_kept() -> Result<()> {
     let limited = ["sh", "-c", "ulimit -n 256 && exec \"$0\" \"$@\""].map(str::to_owned);
@@ -147,15 +159,27 @@ fn a_low_limit_of_open_files_is_told_and_kept() -> Result<()> {
     for _ in 0..300 {
         let stream = TcpStream::connect(server.http)?;
         stream.set_nonblocking(true)?;
-        open.push(stream);
+        open.push((stream, Vec::new()));
     }
     // Who is neither taken nor refused yet stands in the kernel's queue, and would be taken once the
     // others are gone. The crowd has all places, so the server cannot be asked by HTTP.
     until("the crowd to be refused", SOON, || {
-        let told = open.iter_mut().filter_map(|stream| stream.read(&mut [0; 12]).ok()).count();
-        ensure!(told >= 300 - 96, "{told} of 300 are refused");
+        let ended = open.iter_mut().map(|(stream, heard)| has_ended(stream, heard));
+        let over = ended.filter(|ended| *ended).count();
+        ensure!(over >= 300 - 96, "{over} of 300 are refused");
         Ok(())
     })?;
+    let heard = open.iter().filter(|(_, heard)| !heard.is_empty());
+    let heard: Vec<String> =
+        heard.map(|(_, heard)| String::from_utf8_lossy(heard).into_owned()).collect();
+    let refusals = heard.iter().filter(|said| {
+        said.starts_with("HTTP/1.1 503 Service Unavailable\r\n")
+            && said.contains("\r\nRetry-After: 1\r\n")
+            && said.ends_with("too many connections, try again later\n")
+    });
+    let told = refusals.count();
+    // As many as have a file descriptor for it are told at a time; the rest is closed.
+    ensure!(told >= 16 && told == heard.len(), "{told} are told why: {heard:?}");
     let files = std::fs::read_dir(format!("/proc/{}/fd", server.process.pid()))?.count();
     ensure!((96..250).contains(&files), "{files} files");
     let socket = packet::udp(server.dns, SOON)?;

@@ -309,6 +309,13 @@ impl Registrar for Handle {
         self.published.borrow().instances().map(|(_, held)| Instance::clone(held)).collect()
     }
 
+    /// The others are not copied.
+    fn instances_of(&self, service: &str) -> Vec<Instance> {
+        let published = self.published.borrow();
+        let of_name = published.instances().filter(|(_, held)| held.service.as_str() == service);
+        of_name.map(|(_, held)| Instance::clone(held)).collect()
+    }
+
     fn checks(&self) -> Vec<Check> {
         self.published.borrow().checks().map(|(_, held)| held.check.clone()).collect()
     }

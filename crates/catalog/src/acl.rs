@@ -1,7 +1,8 @@
 //! Token to authorizer: what one token may see and do in one view.
 //!
-//! Until policies exist there are two worlds: everything is allowed, or (for tests, which prove that
-//! every path asks) nothing is. Faces ask; cores never do.
+//! Until policies exist everything is allowed, or (for tests, which prove that every path asks and that
+//! no answer reaches who may not see it) nothing is, or nothing without a secret. Faces ask; cores
+//! never do.
 
 use model::{Tenant, Text};
 
@@ -13,6 +14,8 @@ pub enum Acl {
     Off,
     /// Everybody may do nothing.
     DenyAll,
+    /// Who sends a secret, whichever, may do everything; others nothing.
+    DenyAnonymous,
 }
 
 /// The secret a client sent; empty for none.
@@ -82,8 +85,13 @@ rights! {
 }
 
 impl Authorizer {
-    pub(crate) fn new(acl: Acl, _token: &Token) -> Authorizer {
-        Authorizer { tenant: Tenant::DEFAULT, allow: acl == Acl::Off }
+    pub(crate) fn new(acl: Acl, token: &Token) -> Authorizer {
+        let allow = match acl {
+            Acl::Off => true,
+            Acl::DenyAll => false,
+            Acl::DenyAnonymous => !token.is_anonymous(),
+        };
+        Authorizer { tenant: Tenant::DEFAULT, allow }
     }
 
     /// Whose tables the token opens.
@@ -127,6 +135,13 @@ mod tests {
                 assert_eq!(authorizer.operator_read(), allowed);
             }
         }
+    }
+
+    #[test]
+    fn rules_may_tell_those_with_a_secret_from_those_without() {
+        let view = View::new(Acl::DenyAnonymous);
+        assert!(view.authorizer(&Token::new("secret")).key_read("a"));
+        assert!(!view.authorizer(&Token::default()).key_read("a"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ const MOST_WAITING: usize = 4096;
 /// seconds to make so many.
 const MOST_BACKLOG: usize = 512 << 20;
 
-/// How long a request waits for a turn; then 503.
+/// How long a request waits for a turn, whatever it did before; then 503.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The turns, and what is known of paths.
@@ -93,8 +93,11 @@ impl Wish<'_> {
 pub enum Insists {
     /// It can.
     No,
-    /// It is halfway done, or waited long before: it gets its turn.
-    Yes,
+    /// It is halfway done, or waited long before: it is not refused because others wait, but waits for
+    /// its turn no longer than they.
+    AWhile,
+    /// It has changed something, and that must be told: if its turn does not come, it goes on without.
+    ToTheEnd,
 }
 
 const UNKNOWN: u64 = 0;
@@ -170,13 +173,13 @@ impl Aside {
         Some(found)
     }
 
-    /// Has a list made that is no read of a view.
-    pub async fn act(&self, path: &str, acting: Acting) -> Result<Answer, Problem> {
+    /// Has an answer made that is no read of a view.
+    pub async fn act(&self, class: Class, path: &str, acting: Acting) -> Result<Answer, Problem> {
         let seen = self.seen(path, false);
-        let answer = match cost(Class::Bulk, &seen) {
+        let answer = match cost(class, &seen) {
             None => acting.await?,
             Some(cost) => {
-                let _turn = self.enter(Class::Bulk, cost, Insists::No).await?;
+                let _turn = self.enter(class, cost, Insists::No).await?;
                 match is_alone() {
                     true => acting.await?,
                     false => beside(|| Handle::current().block_on(acting))?,
@@ -187,13 +190,37 @@ impl Aside {
         Ok(answer)
     }
 
-    /// Makes an answer into what the connection takes. It goes before what is not begun yet.
-    pub async fn finish(&self, answer: Answer, shown: Shown) -> Response {
-        if is_finished_soon(&answer, shown) {
-            return answer.finish(shown);
+    /// Makes something whose size is known, about, before it is made.
+    pub async fn make<T>(
+        &self,
+        class: Class,
+        size: usize,
+        insists: Insists,
+        make: impl FnOnce() -> T,
+    ) -> Result<T, Problem> {
+        if size < large(class) {
+            return Ok(make());
         }
-        let _turn = self.enter(Class::Write, answer.size(), Insists::Yes).await;
-        beside(|| answer.finish(shown))
+        let _turn = self.enter(class, size, insists).await?;
+        Ok(beside(make))
+    }
+
+    /// The turn to finish an answer in, if that needs one. It goes before what is not begun yet.
+    pub async fn turn_to_finish(
+        &self,
+        answer: &Answer,
+        shown: Shown,
+        insists: Insists,
+    ) -> Result<Option<Turn<'_>>, Problem> {
+        match is_finished_soon(answer, shown) {
+            true => Ok(None),
+            false => self.enter(Class::Write, answer.size(), insists).await,
+        }
+    }
+
+    /// What tells bytes from others, to remember the size of what they ask for.
+    pub fn print(&self, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one(bytes)
     }
 
     fn seen(&self, path: &str, below: bool) -> Seen<'_> {
@@ -203,29 +230,30 @@ impl Aside {
         Seen { slot, hash, held: slot.load(Ordering::Relaxed) }
     }
 
+    /// Waits for a turn; `None` for one who goes on without.
     async fn enter(
         &self,
         class: Class,
         cost: usize,
         insists: Insists,
-    ) -> Result<Turn<'_>, Problem> {
+    ) -> Result<Option<Turn<'_>>, Problem> {
         let (call, called) = oneshot::channel();
-        let insists = insists == Insists::Yes;
-        let verdict = self.lock().ask(class, cost, insists, call);
+        let verdict = self.lock().ask(class, cost, insists != Insists::No, call);
         let number = match verdict {
-            Verdict::Go => return Ok(Turn(self)),
+            Verdict::Go => return Ok(Some(Turn(self))),
             Verdict::Refused => return Err(Problem::Crowded(Crowded::TooMany)),
             Verdict::Wait(number) => number,
         };
         let mut place = Place { aside: self, class, number, called, is_called: false };
-        if insists {
-            // The caller lives as long as this does.
-            let _ = (&mut place.called).await;
-        } else if tokio::time::timeout(PATIENCE, &mut place.called).await.is_err() {
-            return Err(Problem::Crowded(Crowded::TooLong));
+        // The caller lives as long as this does.
+        match tokio::time::timeout(PATIENCE, &mut place.called).await {
+            Ok(_) => {
+                place.is_called = true;
+                Ok(Some(Turn(self)))
+            }
+            Err(_) if insists == Insists::ToTheEnd => Ok(None),
+            Err(_) => Err(Problem::Crowded(Crowded::TooLong)),
         }
-        place.is_called = true;
-        Ok(Turn(self))
     }
 
     /// A panic elsewhere leaves the counts whole: each change is one step.
@@ -243,7 +271,7 @@ impl Aside {
 }
 
 /// A turn; dropped, the next in line has it.
-struct Turn<'a>(&'a Aside);
+pub struct Turn<'a>(&'a Aside);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -275,11 +303,15 @@ impl Drop for Place<'_> {
 
 /// What a request will cost, if it needs a turn.
 fn cost(class: Class, seen: &Seen<'_>) -> Option<usize> {
-    let large = if class == Class::Bulk { LONG_LIST } else { LARGE };
     match seen.size() {
-        Some(size) => (size >= large).then_some(size),
+        Some(size) => (size >= large(class)).then_some(size),
         None => (class == Class::Bulk).then_some(UNSEEN),
     }
+}
+
+/// From here on an answer needs a turn.
+fn large(class: Class) -> usize {
+    if class == Class::Bulk { LONG_LIST } else { LARGE }
 }
 
 /// Whether to finish an answer needs no turn.
@@ -291,6 +323,14 @@ fn size(body: &Body) -> usize {
     match body {
         Body::Json(bytes) | Body::Raw(bytes) => bytes.len(),
         Body::Absent => 0,
+    }
+}
+
+/// Finishes an answer, a large one while another thread serves who is served by this one.
+pub fn finish(answer: Answer, shown: Shown) -> Response {
+    match is_finished_soon(&answer, shown) {
+        true => answer.finish(shown),
+        false => beside(|| answer.finish(shown)),
     }
 }
 
@@ -325,7 +365,7 @@ mod tests {
         assert!(gone.as_mut().poll(&mut context).is_pending());
         let crowded = aside.enter(Class::Bulk, 1, Insists::No).await;
         assert!(matches!(crowded, Err(Problem::Crowded(_))));
-        let mut next = Box::pin(aside.enter(Class::Bulk, 1, Insists::Yes));
+        let mut next = Box::pin(aside.enter(Class::Bulk, 1, Insists::AWhile));
         assert!(next.as_mut().poll(&mut context).is_pending());
         drop(first);
         // Called, and dropped before it could look.
@@ -335,14 +375,56 @@ mod tests {
         assert!(aside.enter(Class::Bulk, 1, Insists::No).await.is_ok());
     }
 
+    /// However long it waited for a change before: it is as many as there are blocked queries.
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_a_turn_for_ever() {
         let aside = aside();
         let _first = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
-        let began = tokio::time::Instant::now();
-        let refused = aside.enter(Class::Read, 1, Insists::No).await.map(drop);
-        assert_eq!(refused, Err(Problem::Crowded(Crowded::TooLong)));
-        assert!(began.elapsed() >= PATIENCE);
+        let _second = Box::pin(aside.enter(Class::Bulk, 1, Insists::No));
+        for (insists, told) in [
+            (Insists::No, Err(Problem::Crowded(Crowded::TooLong))),
+            (Insists::AWhile, Err(Problem::Crowded(Crowded::TooLong))),
+            (Insists::ToTheEnd, Ok(false)),
+        ] {
+            let began = tokio::time::Instant::now();
+            let entering = aside.enter(Class::Read, 1, insists);
+            let entered = tokio::time::timeout(2 * PATIENCE, entering).await.expect("an end");
+            assert_eq!(entered.map(|turn| turn.is_some()), told, "{insists:?}");
+            assert!(began.elapsed() >= PATIENCE, "{insists:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_who_can_be_told_to_come_again_is_refused_for_a_crowd() {
+        let aside = aside();
+        let _first = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut second = Box::pin(aside.enter(Class::Bulk, 1, Insists::No));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        for (insists, waits) in
+            [(Insists::No, false), (Insists::AWhile, true), (Insists::ToTheEnd, true)]
+        {
+            let mut entering = Box::pin(aside.enter(Class::Bulk, 1, insists));
+            assert_eq!(entering.as_mut().poll(&mut context).is_pending(), waits, "{insists:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_to_be_small_is_made_while_others_have_the_turns() {
+        let aside = aside();
+        let _first = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
+        let mut context = Context::from_waker(Waker::noop());
+        for (class, size, at_once) in [
+            (Class::Bulk, LONG_LIST - 1, true),
+            (Class::Bulk, LONG_LIST, false),
+            (Class::Read, LARGE - 1, true),
+            (Class::Write, LARGE - 1, true),
+            (Class::Write, LARGE, false),
+        ] {
+            let mut making = Box::pin(aside.make(class, size, Insists::AWhile, || ()));
+            let made = making.as_mut().poll(&mut context).is_ready();
+            assert_eq!(made, at_once, "{class:?}, {size}");
+        }
     }
 
     #[tokio::test]
@@ -372,7 +454,7 @@ mod tests {
         let act = |size: usize| {
             let answer = Answer::text(http::StatusCode::OK, vec![b'x'; size]);
             let acting: Acting = Box::pin(std::future::ready(Ok(answer)));
-            let mut acting = Box::pin(aside.act("/list", acting));
+            let mut acting = Box::pin(aside.act(Class::Bulk, "/list", acting));
             acting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
         };
         assert!(!act(10), "not seen yet");

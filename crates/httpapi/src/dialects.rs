@@ -58,8 +58,10 @@ pub type Acting = BoxFuture<'static, Result<Answer, Problem>>;
 pub enum Door {
     /// A read of a view, which can block.
     Read(ReadDoor),
-    /// Everything else.
+    /// Everything else; what lists or reads is made in a turn where it is long.
     Act(fn(Call) -> Acting),
+    /// Waits for a change of something else than a view, and sees to its turn itself.
+    Wait(fn(Call) -> Acting),
 }
 
 /// One endpoint.
@@ -103,6 +105,12 @@ macro_rules! act {
     };
 }
 
+macro_rules! wait {
+    ($handler:path) => {
+        Door::Wait(|call| Box::pin($handler(call)))
+    };
+}
+
 /// Gossip has no keys.
 const KEYRING: Door = act!(operator::keyring);
 /// There are no ACLs.
@@ -125,7 +133,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/agent/self", Unread, Read, &[(Get, act!(members::own))]),
     route("/v1/agent/members", Partition, Read, &[(Get, act!(members::members))]),
     route("/v1/agent/version", Unread, Read, &[(Get, act!(members::version))]),
-    route("/v1/agent/metrics", Unread, Read, &[(Get, act!(metrics::metrics))]),
+    route("/v1/agent/metrics", Unread, Bulk, &[(Get, act!(metrics::metrics))]),
     route("/v1/agent/host", Unread, Read, &[(Get, act!(host::host))]),
     route("/v1/agent/join/", Partition, Write, &[(Put, act!(operations::join))]),
     route("/v1/agent/force-leave/", Partition, Write, &[(Put, act!(operations::force_leave))]),
@@ -137,7 +145,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/agent/health/service/name/", Both, Read, &[(Get, act!(local_health::by_name))]),
     route("/v1/agent/monitor", Unread, Read, &[(Get, act!(absent::monitor))]),
     route("/v1/agent/services", Both, Bulk, &[(Get, act!(agent::services))]),
-    route("/v1/agent/service/", Both, Read, &[(Get, act!(hashed::service))]),
+    route("/v1/agent/service/", Both, Read, &[(Get, wait!(hashed::service))]),
     route("/v1/agent/service/register", Both, Write, &[(Put, act!(agent::register))]),
     route("/v1/agent/service/deregister/", Both, Write, &[(Put, act!(agent::deregister))]),
     route("/v1/agent/service/maintenance/", Both, Write, &[(Put, act!(maintenance::of_instance))]),
@@ -163,7 +171,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/coordinate/node/", Partition, Read, &[(Get, act!(coordinate::node))]),
     route("/v1/coordinate/update", Partition, Write, &[(Put, act!(coordinate::update))]),
     route("/v1/event/fire/", Partition, Write, &[(Put, act!(event::fire))]),
-    route("/v1/event/list", Partition, Read, &[(Get, act!(event::list))]),
+    route("/v1/event/list", Partition, Bulk, &[(Get, wait!(event::list))]),
     route("/v1/health/service/", Both, Read, &[(Get, kept(Family::Streamed, health::service, health::service_index))]),
     route("/v1/health/connect/", Both, Read, &[(Get, read(CATALOG, health::connect))]),
     route("/v1/health/ingress/", Both, Read, &[(Get, read(CATALOG, health::ingress))]),
@@ -192,7 +200,7 @@ pub static ROUTES: &[Route] = &[
     route("/v1/status/peers", Unread, Read, &[(Get, act!(status::peers))]),
     route("/v1/txn", Partition, Write, &[(Put, act!(txn::txn))]),
     route("/v1/rutter/why/", Unread, Bulk, &[(Get, search(PLAIN, why::why))]),
-    route("/metrics", Unread, Read, &[(Get, act!(metrics::scrape))]),
+    route("/metrics", Unread, Bulk, &[(Get, act!(metrics::scrape))]),
     // What is switched off.
     route("/v1/acl/auth-method", Unread, Write, &[(Put, NO_ACL)]),
     route("/v1/acl/auth-method/", Unread, Read, &[(Get, NO_ACL), (Put, NO_ACL), (Delete, NO_ACL)]),
@@ -379,6 +387,11 @@ mod tests {
             ("/v1/health/state/any", Get, Bulk),
             ("/v1/catalog/nodes", Get, Bulk),
             ("/v1/rutter/why/web", Get, Bulk),
+            ("/v1/agent/health/service/name/web", Get, Read),
+            ("/v1/agent/health/service/id/web", Get, Read),
+            ("/v1/agent/metrics", Get, Bulk),
+            ("/metrics", Get, Bulk),
+            ("/v1/event/list", Get, Bulk),
         ] {
             let Place::Route(route, _) = find(path) else { panic!("{path} leads nowhere") };
             assert_eq!(route.class_of(verb), class, "{path}");

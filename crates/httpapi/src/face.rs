@@ -6,7 +6,7 @@
 
 use crate::admission::Class;
 use crate::answer::{Answer, Content, Shown, takes_gzip};
-use crate::aside::{Aside, is_finished_soon};
+use crate::aside::{self, Aside, Insists, is_finished_soon};
 use crate::call::{Call, Shared};
 use crate::consul::blocking;
 use crate::consul::error::Problem;
@@ -98,7 +98,7 @@ impl Service for Face {
                         Ok(answer) => exchange.told(place, answer),
                         Err(call) => Box::pin(knock(exchange, place, door, call)),
                     },
-                    Door::Act(_) => Box::pin(knock(exchange, place, door, call)),
+                    Door::Act(_) | Door::Wait(_) => Box::pin(knock(exchange, place, door, call)),
                 }
             }
         }
@@ -184,9 +184,13 @@ impl Exchange {
         answer.with(REQUEST_ID, self.id.clone()).finish(shown)
     }
 
-    /// Counts an answer and gives it what all have; with it how it is to be shown.
-    fn note(&self, place: Place, answer: Answer) -> (Answer, Shown) {
-        let Place { route, verb, could_wait, pretty } = place;
+    fn shown(&self, place: Place) -> Shown {
+        Shown { pretty: place.pretty, gzip: self.gzip }
+    }
+
+    /// Counts an answer and gives it what all have.
+    fn note(&self, place: Place, answer: Answer) -> Answer {
+        let Place { route, verb, could_wait, .. } = place;
         let (meters, took) = (&self.shared.context.meters, self.began.elapsed());
         match answer.status {
             StatusCode::OK => meters.served(route, verb, took, could_wait),
@@ -196,23 +200,32 @@ impl Exchange {
             }
         }
         self.log(&answer);
-        let answer = answer.with(POLICY, ALLOW_ALL).with(REQUEST_ID, self.id.clone());
-        (answer, Shown { pretty, gzip: self.gzip })
+        answer.with(POLICY, ALLOW_ALL).with(REQUEST_ID, self.id.clone())
     }
 
     /// The response, at once unless finishing it takes a turn.
     fn told(self, place: Place, answer: Answer) -> net::http::Answer {
-        let (answer, shown) = self.note(place, answer);
+        let shown = self.shown(place);
         if !is_finished_soon(&answer, shown) {
-            return Box::pin(self.finish(answer, shown));
+            return Box::pin(self.finish(place, answer));
         }
-        let mut response = answer.finish(shown);
+        let mut response = self.note(place, answer).finish(shown);
         self.add_configured(&mut response);
         Box::pin(ready(response))
     }
 
-    async fn finish(self, answer: Answer, shown: Shown) -> Response {
-        let mut response = self.shared.aside.finish(answer, shown).await;
+    async fn finish(self, place: Place, answer: Answer) -> Response {
+        let shown = self.shown(place);
+        let insists = match place.route.class_of(place.verb) {
+            Class::Heartbeat | Class::Write => Insists::ToTheEnd,
+            Class::Read | Class::Bulk => Insists::AWhile,
+        };
+        let turn = self.shared.aside.turn_to_finish(&answer, shown, insists).await;
+        let (_turn, answer) = match turn {
+            Ok(turn) => (turn, answer),
+            Err(problem) => (None, acted(&self, Err(problem))),
+        };
+        let mut response = aside::finish(self.note(place, answer), shown);
         self.add_configured(&mut response);
         response
     }
@@ -286,18 +299,19 @@ async fn knock(exchange: Exchange, place: Place, door: Door, call: Box<Call>) ->
     let answering = async {
         match door {
             Door::Read(door) => blocking::answer(call, &door).await,
+            Door::Wait(act) => acted(&exchange, act(*call).await),
             Door::Act(act) => match call.class {
-                Class::Bulk => {
-                    let acting = exchange.shared.aside.act(&exchange.path, act(*call));
-                    acted(&exchange, acting.await)
+                Class::Heartbeat | Class::Write => acted(&exchange, act(*call).await),
+                class => {
+                    let acting = act(*call);
+                    let aside = &exchange.shared.aside;
+                    acted(&exchange, aside.act(class, &exchange.path, acting).await)
                 }
-                _ => acted(&exchange, act(*call).await),
             },
         }
     };
     let answer = answering.instrument(span).await;
-    let (answer, shown) = exchange.note(place, answer);
-    exchange.finish(answer, shown).await
+    exchange.finish(place, answer).await
 }
 
 fn acted(exchange: &Exchange, answered: Result<Answer, Problem>) -> Answer {

@@ -29,6 +29,9 @@ const NOT_OF_THE_READ: &[&str] =
 
 const SHARDS: usize = 16;
 
+/// How many answers may be made at a time, about.
+const MAKING: usize = 64;
+
 /// A read as it is found again.
 pub struct ReadKey<'c> {
     /// The path as it was sent.
@@ -72,6 +75,7 @@ pub struct Kept {
     /// The shard that must give something up next.
     hand: AtomicUsize,
     shards: [Mutex<Shard>; SHARDS],
+    making: [Mutex<()>; MAKING],
     hasher: RandomState,
     meters: Meters,
 }
@@ -112,6 +116,7 @@ impl Kept {
             bytes: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
             shards: Default::default(),
+            making: [const { Mutex::new(()) }; MAKING],
             hasher: RandomState::default(),
             meters,
         }
@@ -134,6 +139,12 @@ impl Kept {
             _ => None,
         });
         kept.filter(|read| read.at <= at && marks.untouched(&read.watches, read.since))
+    }
+
+    /// Leave to make this answer while nobody else makes it: who gets it next finds it kept.
+    pub fn alone(&self, key: &ReadKey) -> MutexGuard<'_, ()> {
+        let hash = usize::try_from(self.hash_read(key)).unwrap_or_default();
+        self.making[hash % MAKING].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the answer of a read; one that waits for nothing could never be known to be old.

@@ -18,6 +18,7 @@ use model::{
     Registration, Row, Session, SessionId, Status, Tenant, Timestamp,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -265,6 +266,13 @@ pub struct FakeAgent {
     catalog: Arc<FakeCatalog>,
     rows: Mutex<Rows>,
     changed: watch::Sender<()>,
+    gate: Mutex<()>,
+    at_gate: AtomicUsize,
+}
+
+/// Keeps those busy who list the instances, as a large agent would.
+pub struct Shut<'a> {
+    _gate: MutexGuard<'a, ()>,
 }
 
 #[derive(Default)]
@@ -283,12 +291,23 @@ impl FakeAgent {
             ..Node::default()
         })]);
         let changed = watch::Sender::new(());
-        Arc::new(FakeAgent { node, catalog, rows: Mutex::default(), changed })
+        let (rows, gate) = (Mutex::default(), Mutex::default());
+        Arc::new(FakeAgent { node, catalog, rows, changed, gate, at_gate: AtomicUsize::new(0) })
     }
 
     /// How many wait for a change just now.
     pub fn watchers(&self) -> usize {
         self.changed.receiver_count()
+    }
+
+    /// Until this is dropped, whoever lists the instances keeps a thread busy.
+    pub fn shut(&self) -> Shut<'_> {
+        Shut { _gate: lock(&self.gate) }
+    }
+
+    /// How many list the instances just now.
+    pub fn listing(&self) -> usize {
+        self.at_gate.load(Ordering::SeqCst)
     }
 
     fn tell(&self, commands: Vec<Command>) {
@@ -419,7 +438,15 @@ impl Registrar for FakeAgent {
     }
 
     fn instances(&self) -> Vec<Instance> {
+        self.at_gate.fetch_add(1, Ordering::SeqCst);
+        drop(lock(&self.gate));
+        self.at_gate.fetch_sub(1, Ordering::SeqCst);
         lock(&self.rows).instances.values().cloned().collect()
+    }
+
+    fn instances_of(&self, service: &str) -> Vec<Instance> {
+        let rows = lock(&self.rows);
+        rows.instances.values().filter(|is| is.service.as_str() == service).cloned().collect()
     }
 
     fn checks(&self) -> Vec<Check> {

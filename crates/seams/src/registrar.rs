@@ -94,6 +94,13 @@ pub trait Registrar: Send + Sync {
     /// What is registered here, by id.
     fn instances(&self) -> Vec<Instance>;
 
+    /// Those of [`Registrar::instances`] that offer the service of this name, in its own spelling.
+    fn instances_of(&self, service: &str) -> Vec<Instance> {
+        let mut instances = self.instances();
+        instances.retain(|instance| instance.service.as_str() == service);
+        instances
+    }
+
     /// The checks registered here with their newest results, by id.
     fn checks(&self) -> Vec<Check>;
 

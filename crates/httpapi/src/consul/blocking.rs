@@ -169,7 +169,7 @@ struct Asked<'d> {
     call: Box<Call>,
     door: &'d ReadDoor,
     options: ReadOptions,
-    /// Who has waited for a change is not told to come again.
+    /// Who has waited for a change is not told to come again because others wait.
     insists: Insists,
 }
 
@@ -195,7 +195,7 @@ impl Asked<'_> {
         if self.options.index == 0 || found.index.0 > self.options.index {
             return Ok(found);
         }
-        self.insists = Insists::Yes;
+        self.insists = Insists::AWhile;
         self.call.request.waits();
         self.wait_on(reader, Seen::of(found, at)).await
     }
@@ -286,16 +286,10 @@ impl Asked<'_> {
         let aside = &self.call.aside;
         let mut held = 0;
         loop {
-            let evaluation = aside.evaluate(self.wish(), self.insists, || {
-                // Others that waited for a turn may have made it meanwhile.
-                let kept = self.kept(&view, reader, Kept::peek);
-                kept.map_or_else(|| self.evaluate(&view), Ok)
-            });
+            let make = || self.make(&view, since, reader);
+            let evaluation = aside.evaluate(self.wish(), self.insists, make);
             let interest = match evaluation.await {
-                Ok(found) => {
-                    self.keep(&found, &view, since);
-                    return Ok((found, view.index()));
-                }
+                Ok(found) => return Ok((found, view.index())),
                 Err(Stop::Problem(problem)) => return Err(problem),
                 Err(Stop::NotHeld(not_held)) => not_held.0,
             };
@@ -305,6 +299,18 @@ impl Asked<'_> {
             }
             view = reader.hold(interest, limit).await?;
         }
+    }
+
+    /// Makes the answer and keeps it; or takes what somebody else made who asked the same meanwhile.
+    fn make(&self, view: &View, since: u64, reader: &dyn Reader) -> Result<Found, Stop> {
+        let auth = view.authorizer(&self.call.token);
+        let _alone = self.door.index.map(|_| self.call.kept.alone(&self.read_key(&auth)));
+        if let Some(found) = self.kept(view, reader, Kept::peek) {
+            return Ok(found);
+        }
+        let found = self.evaluate(view)?;
+        self.keep(&found, view, since);
+        Ok(found)
     }
 
     /// The answer as it was kept, if it is what this view says.

@@ -7,6 +7,7 @@
 use super::error::Problem;
 use super::{blocking, params};
 use crate::answer::Answer;
+use crate::aside::Insists;
 use crate::call::Call;
 use crate::events::{Event, Events, index};
 use base64::Engine;
@@ -55,13 +56,16 @@ pub async fn list(call: Call) -> Result<Answer, Problem> {
     let wait = wait.map_or(settings.default_query_time, |wait| wait.min(settings.max_query_time));
     let deadline = Instant::now() + wait + blocking::jitter(wait);
     let mut changes = call.events.subscribe();
+    let mut insists = Insists::No;
     loop {
         changes.borrow_and_update();
         let events = seen(&call, &call.events);
         let index = index(events.last().map(|event| &**event));
         if known == 0 || index != known || Instant::now() >= deadline {
-            return Ok(listed(&events, index));
+            let size = events.iter().map(|event| told_size(event)).sum();
+            return call.aside.make(call.class, size, insists, || listed(&events, index)).await;
         }
+        insists = Insists::AWhile;
         tokio::select! {
             changed = changes.changed() => changed.map_err(|_| ReadError::Stopped)?,
             () = sleep_until(deadline) => {}
@@ -82,6 +86,13 @@ fn listed(events: &[Arc<Event>], index: u64) -> Answer {
     let shown: Vec<Value> = events.iter().map(|event| shape(event)).collect();
     let name = HeaderName::from_static("x-consul-index");
     Answer::json(&shown).with(name, HeaderValue::from(index))
+}
+
+/// The bytes that an event is told in, about.
+fn told_size(event: &Event) -> usize {
+    const FRAME: usize = 192;
+    let filters = event.node.len() + event.service.len() + event.tag.len();
+    FRAME + event.name.len() + event.payload.len() / 3 * 4 + filters
 }
 
 fn shape(event: &Event) -> Value {

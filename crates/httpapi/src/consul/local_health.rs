@@ -120,9 +120,8 @@ pub async fn by_name(call: Call) -> Result<Answer, Problem> {
         return Err(Problem::invalid("Missing service Name"));
     }
     Problem::unless(call.authorizer().service_read(&name), "service:read", &name)?;
-    let instances = call.context.registrar.instances().into_iter();
-    let of_name = instances.filter(|instance| instance.service.as_str() == name);
-    let standings: Vec<Standing> = of_name.map(|is| Standing::of(&call, is)).collect();
+    let instances = call.context.registrar.instances_of(&name).into_iter();
+    let standings: Vec<Standing> = instances.map(|is| Standing::of(&call, is)).collect();
     let Some(worst) = standings.iter().map(|standing| standing.aggregate).max() else {
         let none: [Shape<'_>; 0] = [];
         let reason = format!("ServiceName {name} Not Found");

@@ -38,14 +38,15 @@ pub const MOST_OPERATIONS: usize = 128;
 
 /// `PUT txn`.
 pub async fn txn(mut call: Call) -> Result<Answer, Problem> {
-    let ops = read(&mut call).await?;
+    let (ops, print) = read(&mut call).await?;
     match ops.iter().any(Op::writes) {
         true => write(&call, ops).await,
-        false => look(&call, ops).await,
+        false => look(&call, ops, print).await,
     }
 }
 
-async fn read(call: &mut Call) -> Result<Vec<Op>, Problem> {
+/// The operations, and what tells this body from others.
+async fn read(call: &mut Call) -> Result<(Vec<Op>, u64), Problem> {
     let settings = &call.context.settings;
     let (largest, txn) = (settings.kv_max_value_size, settings.txn_max_req_len);
     let limit = txn.max(largest);
@@ -69,7 +70,7 @@ async fn read(call: &mut Call) -> Result<Vec<Op>, Problem> {
             )));
         }
     }
-    Ok(ops)
+    Ok((ops, call.aside.print(&body)))
 }
 
 /// Prepares all operations; the complaints are told by their place.
@@ -119,7 +120,22 @@ async fn write(call: &Call, mut ops: Vec<Op>) -> Result<Answer, Problem> {
         }
     };
     let told = Told { ops: &ops, auth: &auth, datacenter: own_spelling(call), meta: None };
-    told.aside(call, || Ok(outcome)).await.map_err(unheld)
+    let size = told_size(&outcome);
+    let make = || told.answer(outcome);
+    call.aside.make(Class::Write, size, Insists::ToTheEnd, make).await
+}
+
+/// The bytes that an outcome is told in, about: values in base64.
+fn told_size(outcome: &Result<Vec<Shown>, Vec<Failure>>) -> usize {
+    const FRAME: usize = 256;
+    let row = |shown: &Shown| match &shown.row {
+        AnyRow::Kv(key, row) => FRAME + key.as_bytes().len() + row.value.len() / 3 * 4,
+        AnyRow::Node(_) | AnyRow::Instance(_) | AnyRow::Check(_) => 4 * FRAME,
+    };
+    match outcome {
+        Ok(shown) => shown.iter().map(row).sum(),
+        Err(failures) => failures.len() * FRAME,
+    }
 }
 
 fn shown(replies: Vec<Reply>) -> Vec<Shown> {
@@ -130,7 +146,7 @@ fn shown(replies: Vec<Reply>) -> Vec<Shown> {
     shown.unwrap_or_default()
 }
 
-async fn look(call: &Call, mut ops: Vec<Op>) -> Result<Answer, Problem> {
+async fn look(call: &Call, mut ops: Vec<Op>, print: u64) -> Result<Answer, Problem> {
     let options = ReadOptions::parse(call)?;
     let doors = call.doors()?;
     let mut view = match options.consistency {
@@ -150,7 +166,7 @@ async fn look(call: &Call, mut ops: Vec<Op>) -> Result<Answer, Problem> {
     // Each operation may name two things, and each may have to be obtained.
     let mut holds = MOST_HOLDS.max(2 * operations.len());
     loop {
-        let seen = told.aside(call, || view.look(auth.tenant(), &operations)).await;
+        let seen = told.found(call, print, || view.look(auth.tenant(), &operations)).await;
         match seen {
             Err(Stop::NotHeld(NotHeld(interest))) if holds > 0 => {
                 holds -= 1;
@@ -177,17 +193,23 @@ struct Told<'t> {
 }
 
 impl Told<'_> {
-    /// Finds the outcome and makes it an answer, beside the serving threads where it may be large.
-    async fn aside(
+    /// Finds the outcome of a read and tells it. A tree is a list, found in its turn like every list;
+    /// of anything else the size is known once it is found, which takes a moment only.
+    async fn found(
         &self,
         call: &Call,
+        print: u64,
         find: impl FnOnce() -> Held<Result<Vec<Shown>, Vec<Failure>>>,
     ) -> Result<Answer, Stop> {
-        let tree = self.ops.iter().any(|op| op.verb == "get-tree");
+        if !self.ops.iter().any(|op| op.verb == "get-tree") {
+            let outcome = find()?;
+            let (size, make) = (told_size(&outcome), || self.answer(outcome));
+            return Ok(call.aside.make(Class::Read, size, Insists::No, make).await?);
+        }
         let mut status = StatusCode::OK;
-        let (class, path) = (Class::Read, "/v1/txn");
-        let wish = Wish { class, path, below: tree, always: false };
-        let made = call.aside.evaluate(wish, Insists::Yes, || {
+        let path = format!("/v1/txn {print:x}");
+        let wish = Wish { class: Class::Read, path: &path, below: true, always: false };
+        let made = call.aside.evaluate(wish, Insists::No, || {
             let (kind, body) = self.told(find()?);
             status = kind;
             let body = Body::Json(body);
@@ -198,6 +220,11 @@ impl Told<'_> {
             Body::Absent => Content::Nothing,
         };
         Ok(Answer::new(status, content))
+    }
+
+    fn answer(&self, outcome: Result<Vec<Shown>, Vec<Failure>>) -> Answer {
+        let (status, body) = self.told(outcome);
+        Answer::new(status, Content::Json(body))
     }
 
     fn told(&self, outcome: Result<Vec<Shown>, Vec<Failure>>) -> (StatusCode, Bytes) {

@@ -13,5 +13,6 @@ mod requests;
 mod rights;
 mod round_trip;
 mod support;
+mod turns;
 mod txn;
 mod why;

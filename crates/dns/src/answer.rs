@@ -262,6 +262,8 @@ struct Answer<'a, 'p, 'b> {
     sentence: &'a [u8],
     /// Up to where there is room for a reason.
     safe: Option<Mark>,
+    /// There is a reason and no room for it.
+    is_silent: bool,
 }
 
 impl<'a, 'p, 'b> Answer<'a, 'p, 'b> {
@@ -285,6 +287,7 @@ impl<'a, 'p, 'b> Answer<'a, 'p, 'b> {
             why: Why::Whole,
             sentence: &[],
             safe: None,
+            is_silent: false,
         }
     }
 }
@@ -383,7 +386,7 @@ impl<'a> Answer<'a, '_, '_> {
             {
                 return false;
             }
-            if section == Section::Answer {
+            if section == Section::Answer || self.is_short() {
                 self.note_safe();
             }
         }
@@ -421,7 +424,7 @@ impl<'a> Answer<'a, '_, '_> {
 
     fn finish(mut self, code: u8, authoritative: bool) -> Reply {
         self.put_opt(code);
-        let sets_tc = self.over && self.context.zone.sets_tc;
+        let sets_tc = (self.over || self.is_silent) && self.context.zone.sets_tc;
         let head = Head { authoritative, truncated: sets_tc, rcode: code };
         let length = self.writer.finish(head);
         let (qtype, why) = (self.question.qtype, self.why);

@@ -44,8 +44,6 @@ pub(crate) struct Accepted {
     pub before: dnswire::Mark,
     /// Whether its glue fits.
     pub glue: bool,
-    /// What the glue takes of this record and of those before it.
-    pub glue_size: usize,
 }
 
 /// So many repeats are taken as they come: whoever has more instances is more often first.

@@ -61,6 +61,11 @@ impl Mark {
     pub fn length(&self) -> usize {
         self.at
     }
+
+    /// Records of a section before it.
+    pub fn count(&self, section: Section) -> u16 {
+        self.counts[section as usize]
+    }
 }
 
 /// What the header says in the end.

@@ -1,5 +1,6 @@
 //! SOA and NS: who serves the zone.
 
+use super::reason::Cut;
 use super::{Answer, Detour, Reply};
 use crate::encoded::NodeFacts;
 use crate::pick::Want;
@@ -12,10 +13,12 @@ impl<'a> Answer<'a, '_, '_> {
     /// SOA is answered for any name in the zone, existing or not.
     pub(super) fn soa(mut self) -> Result<Reply, Detour<'a>> {
         let is_primary = self.suffix.is_some_and(|suffix| suffix.is_primary);
-        if is_primary {
-            self.put_soa(Section::Answer);
-        } else {
-            self.put_primary_soa(Section::Answer);
+        let fits = match is_primary {
+            true => self.put_soa(Section::Answer),
+            false => self.put_primary_soa(Section::Answer),
+        };
+        if !fits {
+            self.overflow(Cut::Size);
         }
         self.put_name_servers(Section::Authority)?;
         Ok(self.finish(rcode::NOERROR, true))
@@ -27,8 +30,9 @@ impl<'a> Answer<'a, '_, '_> {
         Ok(self.finish(rcode::NOERROR, true))
     }
 
-    /// The SOA of the domain as it was asked; outside the zone that of the domain itself.
-    pub(super) fn put_soa(&mut self, section: Section) {
+    /// The SOA of the domain as it was asked; outside the zone that of the domain itself. False when
+    /// it does not fit.
+    pub(super) fn put_soa(&mut self, section: Section) -> bool {
         if self.suffix.is_none() {
             return self.put_primary_soa(section);
         }
@@ -38,17 +42,19 @@ impl<'a> Answer<'a, '_, '_> {
         let numbers = self.context.zone.soa_numbers(self.context.now);
         let parts: [&[u8]; 5] = [b"\x02ns", domain, b"\x0ahostmaster", domain, &numbers];
         let ttl = self.context.zone.min_ttl;
-        // Compressed it always fits: a question of at most 271 bytes, 70 of this, 512 allowed.
-        let _ = self.writer.record(section, Owner::Suffix(at), rtype::SOA, ttl, &parts);
+        // Compressed and without others before it, it always fits: a question of at most 271 bytes,
+        // 70 of this, 512 allowed.
+        self.writer.record(section, Owner::Suffix(at), rtype::SOA, ttl, &parts).is_ok()
     }
 
-    fn put_primary_soa(&mut self, section: Section) {
+    fn put_primary_soa(&mut self, section: Section) -> bool {
         let zone = self.context.zone;
         let domain = &*zone.domain;
         let numbers = zone.soa_numbers(self.context.now);
         let parts: [&[u8]; 5] = [b"\x02ns", domain, b"\x0ahostmaster", domain, &numbers];
         // A domain longer than its neighbours need leaves a negative answer without its SOA.
-        let _ = self.writer.record(section, Owner::Whole(domain), rtype::SOA, zone.min_ttl, &parts);
+        let owner = Owner::Whole(domain);
+        self.writer.record(section, owner, rtype::SOA, zone.min_ttl, &parts).is_ok()
     }
 
     /// Some servers at random, those whose name a resolver may take, with their addresses.
@@ -66,26 +72,46 @@ impl<'a> Answer<'a, '_, '_> {
         let mut named: [Option<(&NodeFacts, usize)>; NAME_SERVERS] = [None; NAME_SERVERS];
         let mut count = 0;
         self.scratch.select(servers, None, Want::Ip);
-        while count < NAME_SERVERS {
-            let Some(place) = self.scratch.pick(servers) else { break };
+        while let Some(place) = self.scratch.pick(servers) {
             let node = &*place.find(servers).1.node;
             let is_named = named.iter().flatten().any(|(other, _)| std::ptr::eq(*other, node));
             if is_named || !node.is_safe {
                 continue;
             }
+            if count == NAME_SERVERS {
+                self.leave_servers_out(section, Cut::Servers);
+                break;
+            }
             let parts: [&[u8]; 2] = [&node.target, domain];
             match self.writer.record(section, Owner::Suffix(at), rtype::NS, ttl, &parts) {
                 Ok(target_at) => named[count] = Some((node, target_at)),
-                Err(_) => break,
+                Err(_) => {
+                    self.leave_servers_out(section, Cut::Size);
+                    break;
+                }
             }
+            self.note_safe();
             count += 1;
         }
         for (node, target_at) in named.into_iter().flatten() {
             let owner = Owner::Earlier { at: target_at, copy: &node.target, suffix: Some(at) };
-            if let Some(ip) = node.addresses.any {
-                self.put_address(Section::Additional, owner, ip, ttl);
+            let Some(ip) = node.addresses.any else { continue };
+            match self.put_address(Section::Additional, owner, ip, ttl) {
+                true => self.note_safe(),
+                false => self.shorten_uncounted(Cut::Beside),
             }
         }
         Ok(())
+    }
+
+    /// Not all servers are named. Beside an answer three of them are enough, and those that do not fit
+    /// are no loss that TC speaks of (RFC 2181 §9).
+    fn leave_servers_out(&mut self, section: Section, by: Cut) {
+        match (section, by) {
+            (Section::Answer, Cut::Size) => self.overflow(by),
+            (Section::Answer, _) => self.shorten(by),
+            (_, Cut::Size) => self.shorten_uncounted(Cut::Beside),
+            _ => {}
+        }
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! A target that is not in the zone, unknown, or too deep is left to the asker.
 
-use super::Answer;
 use super::reason::Cut;
+use super::{Answer, Context};
 use crate::encoded::{NodeFacts, ServiceRow};
 use crate::naming::{Lookup, consul};
 use crate::pick::Want;
@@ -50,7 +50,15 @@ struct Extras {
     texts: bool,
 }
 
-impl Answer<'_, '_, '_> {
+/// What a host name of the zone means.
+enum Known<'a> {
+    Node(&'a NodeFacts),
+    /// Of a service, those with a tag or all.
+    Service(&'a ServiceRow, Option<u64>),
+    Address(IpAddr),
+}
+
+impl<'a> Answer<'a, '_, '_> {
     /// A service's alias: `owner` CNAME `host` and what is known of `host`, into the answer.
     pub(super) fn put_service_alias(&mut self, host: &[u8], ttl: u32) {
         self.put_alias(host, ttl, self.service_extras(Section::Answer, ttl));
@@ -82,25 +90,52 @@ impl Answer<'_, '_, '_> {
 
     /// Writes what is known of the trail's host, which stands at `at`.
     fn put_target(&mut self, at: usize, trail: Trail<'_>, extras: &mut Extras) {
-        let host = trail.host;
-        let Ok(name) = Name::parse(host) else { return };
-        let Place::Inside(suffix) = self.context.zone.place(&name) else { return };
-        let owner = Owner::Earlier { at, copy: host, suffix: None };
-        match consul::parse(&name, suffix.before, rtype::ANY) {
-            Lookup::Node { node, datacenter } if self.is_here(datacenter) == Ok(true) => {
-                let Some(node) = self.context.picture.node(node) else { return };
-                self.put_node_target(owner, node, trail, extras);
-            }
-            Lookup::Service { service, tag, datacenter }
-                if self.is_here(datacenter) == Ok(true) =>
-            {
-                let Some(service) = self.context.picture.service(service) else { return };
+        let owner = Owner::Earlier { at, copy: trail.host, suffix: None };
+        match self.known(trail.host) {
+            Some(Known::Node(node)) => self.put_node_target(owner, node, trail, extras),
+            Some(Known::Service(service, tag)) => {
                 self.put_service_target(owner, service, tag, trail, extras);
             }
-            Lookup::Address(ip) => {
+            Some(Known::Address(ip)) => {
                 self.put_extra_address(owner, ip, self.context.zone.node_ttl, extras);
             }
-            _ => {}
+            None => {}
+        }
+    }
+
+    /// What we ourselves know of a host name, if anything.
+    fn known(&self, host: &[u8]) -> Option<Known<'a>> {
+        let Context { zone, picture, .. } = self.context;
+        let name = Name::parse(host).ok()?;
+        let Place::Inside(suffix) = zone.place(&name) else { return None };
+        let is_here = |named| self.is_here(named) == Ok(true);
+        match consul::parse(&name, suffix.before, rtype::ANY) {
+            Lookup::Node { node, datacenter } if is_here(datacenter) => {
+                picture.node(node).map(Known::Node)
+            }
+            Lookup::Service { service, tag, datacenter } if is_here(datacenter) => {
+                let tag = (!tag.is_empty()).then(|| picture.tag(tag));
+                picture.service(service).map(|service| Known::Service(service, tag))
+            }
+            Lookup::Address(ip) => Some(Known::Address(ip)),
+            _ => None,
+        }
+    }
+
+    /// Whether there is something to tell of the trail's host that was not told yet.
+    fn leads_on(&self, trail: Trail<'_>, extras: &Extras) -> bool {
+        match self.known(trail.host) {
+            Some(Known::Node(node)) => {
+                let next = node.addresses.host.as_ref().is_some_and(|next| !trail.has(next));
+                let texts = extras.texts && node.text_count > 0;
+                node.addresses.any.is_some() || next || texts
+            }
+            Some(Known::Service(service, tag)) => service.chunks.iter().any(|chunk| {
+                let addresses = chunk.offered(tag) & chunk.ip;
+                addresses != 0 || chunk.hosts(tag).any(|next| !trail.has(next))
+            }),
+            Some(Known::Address(_)) => true,
+            None => false,
         }
     }
 
@@ -133,15 +168,17 @@ impl Answer<'_, '_, '_> {
         &mut self,
         owner: Owner<'_>,
         service: &ServiceRow,
-        tag: &[u8],
+        tag: Option<u64>,
         trail: Trail<'_>,
         extras: &mut Extras,
     ) {
-        let tag = (!tag.is_empty()).then(|| self.context.picture.tag(tag));
         let selected = self.scratch.select(service, tag, Want::Ip);
         if selected.wanted == 0 {
             self.scratch.select(service, tag, Want::Host);
             let Some(place) = self.scratch.pick(service) else { return };
+            if service.has_several_hosts(tag) {
+                self.shorten_uncounted(Cut::OneAlias);
+            }
             let (chunk, row) = place.find(service);
             if let Some(next) = chunk.host_name(row) {
                 self.put_next(owner, next, service.ttl, trail, extras);
@@ -154,7 +191,10 @@ impl Answer<'_, '_, '_> {
             if !self.scratch.is_new(service, super::service::key(ip)) {
                 continue;
             }
-            if most == 0 || !self.has_place(extras) {
+            if most == 0 {
+                return self.shorten_uncounted(Cut::Addresses);
+            }
+            if !self.has_place(extras) {
                 return;
             }
             self.put_extra_address(owner, ip, service.ttl, extras);
@@ -176,8 +216,12 @@ impl Answer<'_, '_, '_> {
         let ttl = extras.ttl.unwrap_or(ttl);
         let written = self.writer.record(extras.section, owner, rtype::CNAME, ttl, &[next]);
         self.note(written.is_ok(), extras);
-        if let (Ok(at), 1..DEPTH) = (written, trail.steps().count()) {
-            self.put_target(at, Trail { host: next, before: Some(&trail) }, extras);
+        let Ok(at) = written else { return };
+        let next = Trail { host: next, before: Some(&trail) };
+        if trail.steps().count() < DEPTH {
+            self.put_target(at, next, extras);
+        } else if self.leads_on(next, extras) {
+            self.shorten_uncounted(Cut::Depth);
         }
     }
 
@@ -197,6 +241,9 @@ impl Answer<'_, '_, '_> {
             self.overflow(Cut::SmallAnswer);
             return false;
         }
+        if extras.left == 0 {
+            self.shorten_uncounted(Cut::Target);
+        }
         extras.left > 0
     }
 
@@ -204,9 +251,9 @@ impl Answer<'_, '_, '_> {
         extras.left = if written { extras.left - 1 } else { 0 };
         // What does not fit into Additional is no loss that TC speaks of (RFC 2181 §9).
         match (extras.section, written) {
-            (Section::Answer, true) => self.note_safe(),
+            (_, true) => self.note_safe(),
             (Section::Answer, false) => self.overflow(Cut::Size),
-            _ => {}
+            (_, false) => self.shorten_uncounted(Cut::Beside),
         }
     }
 }

@@ -1,13 +1,21 @@
 //! Why an answer is empty or short: told to who sent EDNS, as an extended error (RFC 8914).
 //!
 //! An answer is made first and explained last, with as many words as there is room for: records count
-//! more than words. Only where there is no room for the bare code must a record go again:
+//! more than words (RFC 8914 §3). Where there is no room for the bare code, what gives way is
+//!
+//! | the answer | gives way |
+//! |---|---|
+//! | has records beside it | the last of those |
+//! | does not fit anyway, so that TC is due | the last one of a choice made at random |
+//! | fits | nothing: the reason is not told, and TC, where that is enabled, says that there is one |
+//!
 //! [`Answer::safe`] is the last place after which there was room.
 
 use super::Answer;
-use crate::encoded::ServiceRow;
+use crate::encoded::{Chunk, ServiceRow};
+use crate::pick::Want;
 use catalog::why::{Absence, LONGEST_SENTENCE};
-use dnswire::{ExtendedError, Section, rcode, rtype};
+use dnswire::{ExtendedError, Mark, Section, rcode, rtype};
 use std::fmt;
 
 /// Why an answer is as it is.
@@ -42,6 +50,14 @@ pub enum Cut {
     Size,
     /// One alias, at random: a name has one (RFC 1034 §3.6.2).
     OneAlias,
+    /// Aliases lead further than they are followed.
+    Depth,
+    /// Few records of an alias's target, for those who send no EDNS.
+    Target,
+    /// Few name servers.
+    Servers,
+    /// What goes beside the answer does not fit: name servers, addresses of targets.
+    Beside,
 }
 
 impl Cut {
@@ -52,6 +68,10 @@ impl Cut {
             Cut::SmallAnswer => "udp_answer_limit",
             Cut::Size => "no room for more",
             Cut::OneAlias => "a name has one alias",
+            Cut::Depth => "aliases are followed no further",
+            Cut::Target => "five records of an alias's target without EDNS",
+            Cut::Servers => "three name servers are named",
+            Cut::Beside => "no room for all that goes with it",
         }
     }
 }
@@ -75,27 +95,63 @@ const SHORT_ROOM: usize = ExtendedError::FIXED;
 const LONGEST_TEXT: usize = LONGEST_SENTENCE + 24;
 
 impl<'a> Answer<'a, '_, '_> {
-    /// Why nothing of a service, or of those instances that have a tag, is told.
-    pub(super) fn explain_silence(&mut self, service: &'a ServiceRow, tag: Option<u64>) {
-        let mut withheld = 0;
-        for chunk in &service.chunks {
-            let mask = chunk.withheld(tag);
-            if let (0, Some(row)) = (withheld, chunk.rows().get(mask.trailing_zeros() as usize)) {
-                self.sentence = chunk.reason(row);
-            }
-            withheld += mask.count_ones();
+    /// Why nothing of a service, or of those instances that have a tag, is told: those first that make
+    /// the records asked for.
+    pub(super) fn explain_silence(
+        &mut self,
+        service: &'a ServiceRow,
+        tag: Option<u64>,
+        want: Want,
+    ) {
+        self.explain_type(service, tag, want);
+        if self.why != Why::Whole {
+            return;
         }
-        self.why = match (withheld, tag) {
+        self.why = match (self.note_withheld(service, |chunk| chunk.withheld(tag)), tag) {
             (0, Some(_)) => Why::Absent(Absence::NoSuchTag),
             (0, None) => Why::Absent(Absence::NoSuchService),
             (count, _) => Why::Withheld(count),
         };
     }
 
+    /// Why nothing of what is told of a service makes the records asked for: it may be that those
+    /// instances that do make them are withheld.
+    pub(super) fn explain_type(&mut self, service: &'a ServiceRow, tag: Option<u64>, want: Want) {
+        if service.withheld == 0 {
+            return;
+        }
+        let count = self.note_withheld(service, |chunk| chunk.withheld_making(want, tag));
+        if count > 0 {
+            self.why = Why::Withheld(count);
+        }
+    }
+
+    /// Counts some rows that are withheld and keeps the reason of the first.
+    fn note_withheld(&mut self, service: &'a ServiceRow, withheld: impl Fn(&Chunk) -> u64) -> u32 {
+        let mut count = 0;
+        for chunk in &service.chunks {
+            let mask = withheld(chunk);
+            if let (0, Some(row)) = (count, chunk.rows().get(mask.trailing_zeros() as usize)) {
+                self.sentence = chunk.reason(row);
+            }
+            count += mask.count_ones();
+        }
+        count
+    }
+
     /// Something is left out; the first limit that was met is told.
     pub(super) fn shorten(&mut self, by: Cut) {
+        self.shorten_of(by, self.candidates);
+    }
+
+    /// The same of what belongs to a target, or goes beside the answer: nobody counts that.
+    pub(super) fn shorten_uncounted(&mut self, by: Cut) {
+        self.shorten_of(by, 0);
+    }
+
+    fn shorten_of(&mut self, by: Cut, of: u32) {
         if self.why == Why::Whole {
-            self.why = Why::Short { by, told: 0, of: self.candidates };
+            self.why = Why::Short { by, told: 0, of };
         }
     }
 
@@ -105,31 +161,58 @@ impl<'a> Answer<'a, '_, '_> {
         self.shorten(by);
     }
 
-    /// A record of the answer was written: here is a place to go back to, if there is room for a reason.
+    /// What was shortened to a number of records is still too large.
+    pub(super) fn overflow_again(&mut self) {
+        if let Why::Short { by: by @ Cut::SmallAnswer, .. } = &mut self.why {
+            *by = Cut::Size;
+        }
+    }
+
+    /// Whether something was left out so far.
+    pub(super) fn is_short(&self) -> bool {
+        matches!(self.why, Why::Short { .. })
+    }
+
+    /// A record was written: here is a place to go back to, if there is room for a reason.
     pub(super) fn note_safe(&mut self) {
         if self.question.edns.is_some() && self.writer.room() >= SHORT_ROOM {
             self.safe = Some(self.writer.mark());
         }
     }
 
-    /// What must stay free beside a shortened answer.
-    pub(super) fn reason_room(&self) -> usize {
-        if self.question.edns.is_some() { SHORT_ROOM } else { 0 }
+    /// The same of the place before the last record, where there is none yet.
+    pub(super) fn note_safe_before(&mut self, mark: Mark) {
+        if self.question.edns.is_some() {
+            self.safe.get_or_insert(mark);
+        }
+    }
+
+    /// Sees to the room for a reason that takes `room` bytes with its OPT record.
+    fn make_room(&mut self, room: usize) {
+        if self.writer.room() >= room {
+            return;
+        }
+        let told = self.writer.count(Section::Answer);
+        match self.safe.filter(|safe| safe.length() < self.writer.length()) {
+            Some(safe) if self.over || safe.count(Section::Answer) == told => {
+                self.writer.back_to(safe);
+            }
+            // RFC 8914 §3: who leaves an extended error out says so by TC.
+            _ => self.is_silent = true,
+        }
     }
 
     /// Settles why the answer is as it is, and writes the OPT record that tells.
     pub(super) fn put_opt(&mut self, code: u8) {
-        self.why = self.settled(code);
-        let Some(edns) = self.question.edns else { return };
+        let Some(edns) = self.question.edns else {
+            self.why = self.settled(code);
+            return;
+        };
         self.writer.set_limit(self.limit.bytes);
-        if let Why::Short { by, of, .. } = self.why
-            && self.writer.room() < edns.answer_length() + SHORT_ROOM
-            && let Some(safe) = self.safe
-            && safe.length() < self.writer.length()
-        {
-            self.writer.back_to(safe);
-            self.why = Why::Short { by, told: self.told(), of };
+        if self.is_short() {
+            self.make_room(edns.answer_length() + SHORT_ROOM);
         }
+        self.why = self.settled(code);
         let mut text = Text { bytes: [0; LONGEST_TEXT], length: 0 };
         let room = self.writer.room().saturating_sub(edns.answer_length() + ExtendedError::FIXED);
         let error = self.extended_error(&mut text, room);

@@ -37,8 +37,8 @@ impl Answer<'_, '_, '_> {
         if self.writer.count(Section::Answer) == 0 {
             return self.no_such_name(Absence::NoSuchAddress);
         }
-        if self.question.qtype == rtype::SOA {
-            self.put_soa(Section::Authority);
+        if self.question.qtype == rtype::SOA && !self.put_soa(Section::Authority) {
+            self.shorten_uncounted(Cut::Beside);
         }
         self.finish(rcode::NOERROR, true)
     }

@@ -1,6 +1,6 @@
 //! Services: addresses, or SRV records with their glue.
 
-use super::reason::Cut;
+use super::reason::{Cut, Why};
 use super::{Answer, Detour, Reply};
 use crate::encoded::{Chunk, Family, NodeFacts, Row, ServiceRow, Target};
 use crate::pick::{Accepted, Want};
@@ -35,7 +35,7 @@ impl<'a> Answer<'a, '_, '_> {
         let selected = self.scratch.select(service, tag, want);
         self.candidates = selected.wanted;
         if selected.offered == 0 {
-            self.explain_silence(service, tag);
+            self.explain_silence(service, tag, want);
             return Ok(self.no_such_name(Absence::NoSuchService));
         }
         match want {
@@ -48,21 +48,22 @@ impl<'a> Answer<'a, '_, '_> {
                 let Some(place) = self.scratch.pick(service) else {
                     return Ok(self.no_data(Absence::NoHostName));
                 };
-                if selected.hosts > 1 {
+                if selected.hosts > 1 && service.has_several_hosts(tag) {
                     self.candidates = selected.hosts;
                     self.shorten(Cut::OneAlias);
                 }
+                // Nobody counts what it leads to.
+                self.candidates = 0;
                 let (chunk, row) = place.find(service);
                 if let Some(host) = chunk.host_name(row) {
                     self.put_service_alias(host, service.ttl);
                 }
             }
             Want::Srv if selected.wanted > 0 => self.put_targets(service),
-            Want::V4 => return Ok(self.no_data(Absence::NoIpv4)),
-            Want::V6 => return Ok(self.no_data(Absence::NoIpv6)),
-            Want::Ip | Want::Srv => return Ok(self.no_data(Absence::NoAddress)),
-            Want::Host => return Ok(self.no_data(Absence::NoHostName)),
-            Want::Nothing => return Ok(self.no_data(Absence::NoSuchType)),
+            _ => {
+                self.explain_type(service, tag, want);
+                return Ok(self.no_data(missing(want)));
+            }
         }
         Ok(self.finish(rcode::NOERROR, true))
     }
@@ -106,6 +107,7 @@ impl<'a> Answer<'a, '_, '_> {
                 written -= 1;
                 let Some(Some(mark)) = marks.get(written) else { break };
                 self.writer.back_to(*mark);
+                self.overflow_again();
             }
         }
     }
@@ -155,7 +157,7 @@ impl<'a> Answer<'a, '_, '_> {
             }
             plain += whole + FIXED + data.len() + rest.len() + glue.plain;
             glue_size += if fits { glue.size } else { 0 };
-            let accepted = Accepted { at: place, target_at, plain, before, glue: fits, glue_size };
+            let accepted = Accepted { at: place, target_at, plain, before, glue: fits };
             self.scratch.accepted.push(accepted);
             if !fits {
                 self.overflow(Cut::Size);
@@ -163,12 +165,27 @@ impl<'a> Answer<'a, '_, '_> {
             }
         }
         self.cut_small();
-        self.cut_for_reason();
+        self.note_targets_safe();
         for at in 0..self.scratch.accepted.len() {
             let accepted = self.scratch.accepted[at];
             let (chunk, row) = accepted.at.find(service);
+            let was_short = self.is_short();
             self.put_glue(chunk, row, service.ttl, accepted);
+            if !was_short && self.is_short() && self.repeats_target(service, at) {
+                self.why = Why::Whole;
+            }
         }
+    }
+
+    /// Whether an SRV record before the nth has the same target, so that its glue is there already.
+    fn repeats_target(&self, service: &ServiceRow, nth: usize) -> bool {
+        let target = |accepted: &Accepted| {
+            let (chunk, row) = accepted.at.find(service);
+            &chunk.srv_data(row)[6..]
+        };
+        let same = target(&self.scratch.accepted[nth]);
+        let mut before = self.scratch.accepted[..nth].iter();
+        before.any(|accepted| target(accepted).eq_ignore_ascii_case(same))
     }
 
     /// A small answer that is shortened anyway must fit without compression, too.
@@ -182,24 +199,19 @@ impl<'a> Answer<'a, '_, '_> {
             }
             self.writer.back_to(last.before);
             self.scratch.accepted.pop();
+            self.overflow_again();
         }
     }
 
-    /// A shortened answer leaves room to say so, after the glue.
-    fn cut_for_reason(&mut self) {
-        let room = self.reason_room();
-        if !self.over || room == 0 {
+    /// A shortened answer has room to say so before its glue, or else before its last record.
+    fn note_targets_safe(&mut self) {
+        if !self.over {
             return;
         }
-        while let [_, .., last] = self.scratch.accepted[..] {
-            if self.writer.room() >= last.glue_size + room {
-                break;
-            }
-            self.writer.back_to(last.before);
-            self.scratch.accepted.pop();
+        self.note_safe();
+        if let [_, .., last] = self.scratch.accepted[..] {
+            self.note_safe_before(last.before);
         }
-        let free = self.writer.room().saturating_sub(room);
-        self.writer.set_limit(self.writer.length() + free);
     }
 
     /// Which limit it is that bounds the number of records.
@@ -250,7 +262,12 @@ impl<'a> Answer<'a, '_, '_> {
         }
         let (Some(ip), data) = (row.any(), chunk.srv_data(row)) else { return };
         let owner = Owner::Earlier { at, copy: &data[6..], suffix: Some(domain) };
-        self.put_address(Section::Additional, owner, ip, ttl);
+        match self.put_address(Section::Additional, owner, ip, ttl) {
+            true if self.over => self.note_safe(),
+            true => {}
+            // The glue of a host name before it took the room.
+            false => self.shorten_uncounted(Cut::Beside),
+        }
         if !accepted.glue || !self.has_texts(&row.node) {
             return;
         }
@@ -260,6 +277,17 @@ impl<'a> Answer<'a, '_, '_> {
             _ => Owner::Prefixed(&node.target, domain),
         };
         self.put_texts(Section::Additional, owner, node, ttl, usize::MAX);
+    }
+}
+
+/// What is missing where nothing makes the wanted records.
+fn missing(want: Want) -> Absence {
+    match want {
+        Want::V4 => Absence::NoIpv4,
+        Want::V6 => Absence::NoIpv6,
+        Want::Ip | Want::Srv => Absence::NoAddress,
+        Want::Host => Absence::NoHostName,
+        Want::Nothing => Absence::NoSuchType,
     }
 }
 

@@ -56,6 +56,20 @@ impl Row {
             Family::V6 => self.v6.map(IpAddr::V6),
         }
     }
+
+    /// Whether it makes the wanted records, or an alias where that may stand for them; whether it is
+    /// told or not.
+    fn makes(&self, want: Want) -> bool {
+        let is_host = self.target == Target::Host;
+        match want {
+            Want::V4 => self.v4.is_some() || is_host,
+            Want::V6 => self.v6.is_some() || is_host,
+            Want::Ip => self.any.is_some() || is_host,
+            Want::Srv => self.target != Target::Nothing,
+            Want::Host => is_host,
+            Want::Nothing => false,
+        }
+    }
 }
 
 /// A row on its way into a chunk.
@@ -91,13 +105,6 @@ impl Draft {
         };
         Draft { row, srv, tags: Vec::new(), is_shown: true }
     }
-
-    /// A row that is not told, and why.
-    pub fn withheld(node: &Arc<NodeFacts>, reason: &str) -> Draft {
-        let nothing = super::Addresses::default();
-        let draft = Draft::new(node, &nothing, Target::Nothing, reason.as_bytes().to_vec());
-        Draft { is_shown: false, ..draft }
-    }
 }
 
 /// Rows together, with a mask for each thing that is asked of them.
@@ -117,6 +124,10 @@ pub(crate) struct Chunk {
     pub host: u64,
     /// Rows that make an SRV record.
     pub srv: u64,
+    /// Whether all rows whose address is a host name have the same one.
+    has_one_host: bool,
+    /// Rows that are not told, by what they would make; nothing where all are told.
+    withheld: Option<Box<[u64; Want::ALL.len()]>>,
     /// Where rows make the same records: for each of [`REPEATABLE`] the first row of each record.
     different: Option<Box<[u64; REPEATABLE.len()]>>,
 }
@@ -138,6 +149,8 @@ impl Chunk {
             ip: 0,
             host: 0,
             srv: 0,
+            has_one_host: false,
+            withheld: None,
             different: None,
         };
         let mut bytes = Vec::with_capacity(drafts.iter().map(|draft| draft.srv.len()).sum());
@@ -146,8 +159,14 @@ impl Chunk {
         for (at, draft) in drafts.into_iter().enumerate() {
             let Draft { mut row, srv, tags: hashes, is_shown } = draft;
             let bit = 1 << at;
-            chunk.shown |= if is_shown { bit } else { 0 };
-            chunk.note(&row, bit);
+            if is_shown {
+                chunk.shown |= bit;
+                chunk.note(&row, bit);
+            } else {
+                let withheld = chunk.withheld.get_or_insert_default();
+                let makes = Want::ALL.into_iter().filter(|want| row.makes(*want));
+                makes.for_each(|want| withheld[want as usize] |= bit);
+            }
             // 64 rows of at most 6 + 255 bytes: far below 65,536.
             row.srv = (bytes.len() as u16, srv.len() as u16);
             bytes.extend_from_slice(&srv);
@@ -163,6 +182,11 @@ impl Chunk {
             same
         });
         (chunk.rows, chunk.bytes, chunk.tags) = (rows.into(), bytes.into(), tags.into());
+        chunk.has_one_host = {
+            let mut hosts = chunk.hosts(None);
+            let first = hosts.next();
+            hosts.all(|host| first.is_some_and(|first| first.eq_ignore_ascii_case(host)))
+        };
         let different = REPEATABLE.map(|want| chunk.first_of_each(want));
         let wanted = REPEATABLE.map(|want| chunk.wanted(want));
         chunk.different = (different != wanted).then(|| Box::new(different));
@@ -217,9 +241,20 @@ impl Chunk {
         &self.bytes[usize::from(row.srv.0)..][..usize::from(row.srv.1)]
     }
 
-    /// The host name that a row of this chunk has for an address, whole in wire form.
+    /// The host name that a row of this chunk, one that is told, has for an address, whole in wire form.
     pub fn host_name(&self, row: &Row) -> Option<&[u8]> {
         (row.target == Target::Host).then(|| &self.srv_data(row)[6..])
+    }
+
+    /// The host names that its rows have for an address, of those that are told, with a tag or all;
+    /// one of them where they are the same.
+    pub fn hosts(&self, tag: Option<u64>) -> impl Iterator<Item = &[u8]> {
+        let mut mask = self.offered(tag) & self.host;
+        std::iter::from_fn(move || {
+            let row = self.rows.get(mask.trailing_zeros() as usize)?;
+            mask = if self.has_one_host { 0 } else { mask & (mask - 1) };
+            self.host_name(row)
+        })
     }
 
     /// The rows that are told of those with a tag, or of all.
@@ -231,6 +266,12 @@ impl Chunk {
     pub fn withheld(&self, tag: Option<u64>) -> u64 {
         let all = u64::MAX >> (ROWS - self.rows.len());
         all & !self.shown & tag.map_or(u64::MAX, |tag| self.tagged(tag))
+    }
+
+    /// Those of them that would make the wanted records, or an alias in their place.
+    pub fn withheld_making(&self, want: Want, tag: Option<u64>) -> u64 {
+        let making = self.withheld.as_ref().map_or(0, |withheld| withheld[want as usize]);
+        making & tag.map_or(u64::MAX, |tag| self.tagged(tag))
     }
 
     /// Why a row of this chunk is not told.

@@ -355,22 +355,19 @@ impl Encoder {
             return None;
         }
         let tags = instance.tags.iter().map(|tag| hash_tag(&self.hasher, tag)).collect();
-        let health = match self.terms.judge(source.view, TENANT, instance) {
-            Ok(health) => health,
-            Err(cause) => {
-                let reason = why::sentence(instance, &cause);
-                let mut draft = Draft { tags, ..Draft::withheld(node, &reason) };
-                draft.row.id = instance.id.fold();
-                return Some(draft);
-            }
-        };
         let (own, is_given) = self.own_addresses(instance);
         let is_own = own.any.is_some();
         let addresses = if is_given { own } else { own.or(&node.addresses) };
         let target = target(node, &addresses, is_own);
-        let weight = match health {
-            Health::Passing => instance.weights.passing,
-            _ => instance.weights.warning,
+        let weight = match self.terms.judge(source.view, TENANT, instance) {
+            Ok(Health::Passing) => instance.weights.passing,
+            Ok(_) => instance.weights.warning,
+            Err(cause) => {
+                let reason = why::sentence(instance, &cause).into_bytes();
+                let mut draft = Draft::new(node, &addresses, target, reason);
+                draft.row.id = instance.id.fold();
+                return Some(Draft { tags, is_shown: false, ..draft });
+            }
         };
         // Consul takes any port and answers its low 16 bits.
         let port = instance.port as u16;

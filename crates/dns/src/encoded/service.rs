@@ -10,6 +10,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct ServiceRow {
     pub ttl: u32,
+    /// How many rows are not told.
+    pub withheld: u32,
     pub chunks: Box<[Arc<Chunk>]>,
     /// Rows up to and with each chunk, so that an answer looks only at those chunks that it takes rows
     /// from; nothing where there is one chunk, which says it all itself.
@@ -38,7 +40,8 @@ impl ServiceRow {
             so_far
         });
         let sums = sums.collect();
-        ServiceRow { ttl, chunks: chunks.into(), sums }
+        let withheld = chunks.iter().map(|chunk| chunk.withheld(None).count_ones()).sum();
+        ServiceRow { ttl, withheld, chunks: chunks.into(), sums }
     }
 
     /// How many rows make the wanted records.
@@ -49,6 +52,13 @@ impl ServiceRow {
     /// How many rows are told.
     pub fn offered(&self) -> u32 {
         self.count(Want::Nothing)
+    }
+
+    /// Whether those that are told, with a tag or all, have more than one host name for their address.
+    pub fn has_several_hosts(&self, tag: Option<u64>) -> bool {
+        let mut hosts = self.chunks.iter().flat_map(|chunk| chunk.hosts(tag));
+        let first = hosts.next();
+        hosts.any(|host| first.is_some_and(|first| !first.eq_ignore_ascii_case(host)))
     }
 
     fn count(&self, want: Want) -> u32 {

@@ -240,7 +240,7 @@ fn take_error(got: &mut Value) {
     let bytes: Vec<u8> = hex.map(|pair| byte(pair).expect("hex")).collect();
     let (code, text) = bytes.split_first_chunk::<2>().expect("a code");
     let text = std::str::from_utf8(text).expect("UTF-8");
-    got["error"] = json!(format!("{} {text}", u16::from_be_bytes(*code)));
+    got["error"] = json!(format!("{} {text}", u16::from_be_bytes(*code)).trim_end());
 }
 
 /// Compares a section and takes it away.

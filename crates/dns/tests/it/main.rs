@@ -9,5 +9,6 @@ mod odd_names;
 mod sockets;
 mod stories;
 mod tcp;
+mod told;
 mod why;
 mod world;

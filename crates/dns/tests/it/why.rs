@@ -11,22 +11,22 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Chance that can be repeated.
-struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % bound
     }
 
-    fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+    pub fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
         texts[self.below(texts.len() as u64) as usize]
     }
 }
 
-fn check(node: &str, instance: &str, id: &str, status: &str) -> Command {
+pub fn check(node: &str, instance: &str, id: &str, status: &str) -> Command {
     Command::PutCheck(Box::new(Check {
         node: node.into(),
         id: id.into(),
@@ -36,7 +36,7 @@ fn check(node: &str, instance: &str, id: &str, status: &str) -> Command {
     }))
 }
 
-const STATUSES: [&str; 6] = ["passing", "passing", "passing", "warning", "critical", "odd"];
+pub const STATUSES: [&str; 6] = ["passing", "passing", "passing", "warning", "critical", "odd"];
 
 /// Three nodes and some instances of `web`, each with a port of its own, and what may ail them.
 fn catalog(chance: &mut Chance) -> Vec<Command> {
@@ -193,12 +193,12 @@ impl Bench {
     }
 }
 
-fn details(phase: Phase) -> model::Rare<model::InstanceDetails> {
+pub fn details(phase: Phase) -> model::Rare<model::InstanceDetails> {
     model::InstanceDetails { phase, ..model::InstanceDetails::default() }.into()
 }
 
 /// What undoes a cause.
-fn undo(cause: &Cause, instance: &mut Instance, commands: &mut Vec<Command>) {
+pub fn undo(cause: &Cause, instance: &mut Instance, commands: &mut Vec<Command>) {
     let address = |v6: bool| match v6 {
         true => format!("fd02::{}", instance.port - 999),
         false => format!("10.2.0.{}", instance.port - 1000),

@@ -17,11 +17,13 @@
 mod absence;
 mod cause;
 mod nearest;
+mod remedy;
 mod traces;
 
 pub use absence::Absence;
 pub use cause::{Cause, Family};
 pub use nearest::nearest;
+pub use remedy::{Remedy, path_segment};
 pub use traces::{Gone, Trace};
 
 use crate::{Health, NodeKey, View};

@@ -9,8 +9,8 @@ use crate::pick::{Scratch, Want};
 use crate::zone::{Place, Zone};
 use catalog::View;
 use catalog::why::{Cause, Family};
-use dnswire::{Name, Question};
-use model::{Folded, InstanceId, NodeName};
+use dnswire::{Name, Question, rtype};
+use model::{Folded, InstanceId, NodeName, Text};
 use seams::{Meaning, NameAnswer, NameQuestion, Names};
 use std::sync::Arc;
 
@@ -24,22 +24,25 @@ impl Names for Live {
             tag: tag.unwrap_or_default().to_lowercase(),
             datacenter: None,
         };
-        (self.meaning(&name)? == meant).then_some(name)
+        (self.meaning(&name, rtype::SRV)? == meant).then_some(name)
     }
 
     fn of_node(&self, node: &str) -> Option<String> {
         let name = format!("{node}.node.{}", self.domain());
         let meant = Meaning::Node { node: node.to_lowercase(), datacenter: None };
-        (self.meaning(&name)? == meant).then_some(name)
+        (self.meaning(&name, rtype::ANY)? == meant).then_some(name)
     }
 
-    fn meaning(&self, name: &str) -> Option<Meaning> {
+    fn meaning(&self, name: &str, qtype: u16) -> Option<Meaning> {
         let zone = self.settings.load();
         let name = parse(name)?;
-        let Place::Inside(suffix) = zone.place(&name) else { return None };
+        let suffix = match zone.place(&name) {
+            Place::Inside(suffix) => suffix,
+            Place::Reverse { .. } => return Some(Meaning::Reverse),
+            Place::Foreign => return None,
+        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase();
-        // As an SRV question may leave the label `service` out, it understands the most names.
-        Some(match consul::parse(&name, suffix.before, dnswire::rtype::SRV) {
+        Some(match consul::parse(&name, suffix.before, qtype) {
             Lookup::Service { service, tag, datacenter } => Meaning::Service {
                 service: text(service),
                 tag: text(tag),
@@ -122,7 +125,7 @@ fn packet(asked: &NameQuestion<'_>) -> Option<Vec<u8>> {
     packet.extend(asked.qtype.to_be_bytes());
     packet.extend([0, 1]);
     if let Some(size) = asked.edns {
-        packet.extend([0, 0, dnswire::rtype::OPT as u8]);
+        packet.extend([0, 0, rtype::OPT as u8]);
         packet.extend(size.to_be_bytes());
         packet.extend([0; 6]);
     }
@@ -175,9 +178,9 @@ fn instances(
         if let Some(chunk) = chunk.filter(|chunk| chunk.wanted(want) == 0) {
             let is_alias = chunk.host != 0 && want.may_be_alias();
             if is_alias && somebody {
-                causes.push(Cause::HostName(instance.address.clone()));
+                causes.push(Cause::HostName(host(&chunk)));
             } else if !is_alias {
-                causes.push(Cause::Address(family(want)));
+                causes.push(Cause::Address(family(want, qtype)));
             }
         }
         (instance.node.clone(), instance.id.clone(), causes)
@@ -185,12 +188,22 @@ fn instances(
     judged.collect()
 }
 
-fn family(want: Want) -> Family {
+/// The host name that the one row of a chunk has for its address: its own, or its node's.
+fn host(chunk: &Chunk) -> Text {
+    let wire = chunk.rows().first().and_then(|row| chunk.host_name(row)).unwrap_or_default();
+    let name = Name::parse(wire).ok();
+    let dotted =
+        name.map(|name| String::from_utf8_lossy(name.joined(0, name.labels())).into_owned());
+    Text::from(dotted.unwrap_or_default())
+}
+
+fn family(want: Want, qtype: u16) -> Family {
     match want {
         Want::V4 => Family::V4,
         Want::V6 => Family::V6,
         Want::Ip | Want::Srv => Family::Any,
         Want::Host => Family::Host,
+        Want::Nothing if matches!(qtype, rtype::SOA | rtype::NS) => Family::Zone,
         Want::Nothing => Family::None,
     }
 }

@@ -16,8 +16,9 @@ pub trait Names: Send + Sync {
     /// The name by which a node is asked for; `None` where DNS cannot carry it.
     fn of_node(&self, node: &str) -> Option<String>;
 
-    /// What a name means; `None` where it is not of the zone.
-    fn meaning(&self, name: &str) -> Option<Meaning>;
+    /// What a name means to a question of this type; `None` where it is not of the zone, nor an address
+    /// backwards.
+    fn meaning(&self, name: &str, qtype: u16) -> Option<Meaning>;
 
     /// What would be answered, and why; `None` where the name is no domain name.
     fn explain(&self, view: &View, question: &NameQuestion<'_>) -> Option<NameAnswer>;
@@ -57,6 +58,8 @@ pub enum Meaning {
         /// The datacenter named; `None` for this one.
         datacenter: Option<String>,
     },
+    /// An address backwards, below `in-addr.arpa` or `ip6.arpa`.
+    Reverse,
     /// Anything else: an address, or nothing.
     Other,
 }

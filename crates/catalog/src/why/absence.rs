@@ -9,6 +9,8 @@ pub enum Absence {
     NoSuchService,
     /// No instance that is well has the tag, and none that is not.
     NoSuchTag,
+    /// Instances are registered under the name, and none of them on the node.
+    NotOnNode,
     /// No node has the name.
     NoSuchNode,
     /// The datacenter is not known.
@@ -43,9 +45,10 @@ pub enum Absence {
 
 impl Absence {
     /// All of them.
-    pub const ALL: [Absence; 17] = [
+    pub const ALL: [Absence; 18] = [
         Absence::NoSuchService,
         Absence::NoSuchTag,
+        Absence::NotOnNode,
         Absence::NoSuchNode,
         Absence::NoSuchDatacenter,
         Absence::NoSuchForm,
@@ -68,6 +71,7 @@ impl Absence {
         match self {
             Absence::NoSuchService => "no instance is registered under this name",
             Absence::NoSuchTag => "no instance has this tag",
+            Absence::NotOnNode => "not registered on this node",
             Absence::NoSuchNode => "no node has this name",
             Absence::NoSuchDatacenter => "no such datacenter",
             Absence::NoSuchForm => "names of this form mean nothing here",
@@ -91,6 +95,7 @@ impl Absence {
         match self {
             Absence::NoSuchService => "no_such_service",
             Absence::NoSuchTag => "no_such_tag",
+            Absence::NotOnNode => "not_on_node",
             Absence::NoSuchNode => "no_such_node",
             Absence::NoSuchDatacenter => "no_such_datacenter",
             Absence::NoSuchForm => "no_such_form",

@@ -1,8 +1,8 @@
-//! One thing that keeps an instance out, in words: what it is, and what would bring it back.
+//! One thing that keeps an instance out, in words.
 
-use super::meant;
+use super::{Remedy, meant};
 use crate::Health;
-use model::{Check, Instance, Owner, Phase, Row, Status, Text};
+use model::{Check, Instance, Phase, Row, Status, Text};
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,6 +47,8 @@ pub enum Family {
     Host,
     /// None: a type that services have no records of.
     None,
+    /// None either: SOA and NS are told of the zone, whatever the name.
+    Zone,
 }
 
 impl Family {
@@ -58,6 +60,15 @@ impl Family {
             Family::Any => "address",
             Family::Host => "host name for an address",
             Family::None => "record of this type",
+            Family::Zone => "record of this type: it is the zone's own",
+        }
+    }
+
+    /// The article that stands before these words.
+    pub(super) fn article(self) -> &'static str {
+        match self {
+            Family::V4 | Family::V6 | Family::Any => "an",
+            Family::Host | Family::None | Family::Zone => "a",
         }
     }
 }
@@ -100,25 +111,19 @@ impl Cause {
         }
     }
 
-    /// What would bring the instance back: a clause in the imperative or of an event.
-    pub fn remedy(&self) -> String {
+    /// What would bring the instance back.
+    pub fn remedy(&self) -> Remedy {
         match self {
-            Cause::NodeMaintenance(check) => {
-                format!("`rutter maint -disable` on node {}", check.node)
+            Cause::NodeMaintenance(check) | Cause::Maintenance(check) => {
+                Remedy::of_maintenance(check)
             }
-            Cause::Maintenance(check) => format!(
-                "`rutter maint -disable -service={}` on node {}",
-                check.instance, check.node
-            ),
-            Cause::NodeCheck(check) | Cause::Check(check) => of_check(check),
-            Cause::Phase(_) => "its source says that it runs".to_owned(),
-            Cause::Tag { meant: Some(meant), .. } => format!("ask for the tag {meant:?}"),
-            Cause::Tag { asked, .. } => format!("register it with the tag {asked:?}"),
-            Cause::Address(Family::None) => "ask for A, AAAA or SRV".to_owned(),
-            Cause::Address(family) => {
-                format!("register it, or its node, with an {}", family.as_str())
+            Cause::NodeCheck(check) | Cause::Check(check) => Remedy::of_check(check),
+            Cause::Phase(_) => Remedy::Source,
+            Cause::Tag { asked, meant, .. } => {
+                Remedy::Tag { asked: asked.clone(), meant: meant.clone() }
             }
-            Cause::HostName(_) => "register it with an IP address, or ask for SRV".to_owned(),
+            Cause::Address(family) => Remedy::Address(*family),
+            Cause::HostName(_) => Remedy::HostName,
         }
     }
 }
@@ -126,31 +131,6 @@ impl Cause {
 /// Whether a check only warns.
 fn warns(check: &Check) -> bool {
     Health::of(check) == Health::Warning
-}
-
-/// What makes a check pass again, by who runs it.
-fn of_check(check: &Row<Check>) -> String {
-    let (id, node) = (&check.id, &check.node);
-    let definition = check.definition.as_deref();
-    let alias = definition.map(|it| (it.alias_node.as_str(), it.alias_service.as_str()));
-    if let Some((on, service)) = alias.filter(|(on, service)| !on.is_empty() || !service.is_empty())
-    {
-        let on = if on.is_empty() { node.as_str() } else { on };
-        return match service {
-            "" => format!("the checks of node {on}, which it follows, pass"),
-            _ => format!("the checks of instance {service} on {on}, which it follows, pass"),
-        };
-    }
-    match &*check.kind {
-        "ttl" => format!("a report: `PUT /v1/agent/check/pass/{id}` to the agent on {node}"),
-        "" if check.owner == Owner::http() => {
-            "nobody runs it: register it anew with Status passing".to_owned()
-        }
-        "" => "it passes".to_owned(),
-        "alias" => "the checks that it follows pass".to_owned(),
-        kind if check.interval.is_empty() => format!("its next {kind} probe passes"),
-        kind => format!("its next {kind} probe, one each {}, passes", check.interval),
-    }
 }
 
 impl fmt::Display for Cause {

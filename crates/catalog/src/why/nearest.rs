@@ -17,7 +17,7 @@ const MOST_SLIPS: usize = 4;
 
 /// The known name that looks most like `name`, if any looks enough like it to have been meant.
 ///
-/// Of equally near ones the first. Case does not matter; a name with a slip in it or two counts, and
+/// Never the name itself, and of equally near ones the first. Case does not matter; a name with a slip in it or two counts, and
 /// the longer it is the more slips. A slip is a letter too many, too few or another, or two that
 /// changed places.
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
@@ -29,10 +29,14 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
             continue;
         }
         compared += 1;
-        if let Some(slips) = asked.slips() {
-            best = Some(other);
-            let Some(fewer) = slips.checked_sub(1) else { break };
-            asked.most = fewer;
+        match asked.slips() {
+            Some(0) if other.to_lowercase() == name.to_lowercase() => {}
+            Some(slips) => {
+                best = Some(other);
+                let Some(fewer @ 1..) = slips.checked_sub(1) else { break };
+                asked.most = fewer;
+            }
+            None => {}
         }
         if compared == MOST_COMPARED {
             break;
@@ -153,7 +157,8 @@ mod tests {
         let known = ["web", "web-admin", "payments", "db", "Billing", "Ärger"];
         for (typed, meant) in [
             ("wbe", Some("web")),
-            ("WEB", Some("web")),
+            ("WEB", None),
+            ("dB", None),
             ("webb", Some("web")),
             ("payment", Some("payments")),
             ("paymetns", Some("payments")),
@@ -189,7 +194,7 @@ mod tests {
         let slips = known
             .iter()
             .map(|other| (strsim::osa_distance(&letters, &other.to_lowercase()), *other));
-        let near = slips.filter(|(slips, other)| *slips <= most && !other.is_empty());
+        let near = slips.filter(|(slips, other)| (1..=most).contains(slips) && !other.is_empty());
         near.min_by_key(|(slips, _)| *slips).map(|(_, other)| other)
     }
 

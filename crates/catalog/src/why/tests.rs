@@ -100,44 +100,79 @@ fn a_sentence_has_a_bound() {
     assert_eq!(told, "a on n1: its source says it is being killed");
 }
 
+/// A check of `a` on `n1` by this owner.
+fn owned(owner: &str, id: &str, kind: &str, interval: &str, alias: &str) -> Arc<Row<Check>> {
+    let definition = (!alias.is_empty()).then(|| {
+        Box::new(model::CheckDefinition {
+            alias_service: alias.into(),
+            ..model::CheckDefinition::default()
+        })
+    });
+    Arc::new(Row {
+        claim: Check {
+            node: "n1".into(),
+            id: id.into(),
+            instance: "it's a".into(),
+            definition,
+            details: model::CheckDetails {
+                kind: kind.into(),
+                interval: interval.into(),
+                ..model::CheckDetails::default()
+            }
+            .into(),
+            ..Check::default()
+        },
+        owner: model::Owner::new(owner),
+        created: model::Index(1),
+        modified: model::Index(1),
+    })
+}
+
 #[test]
 fn every_cause_says_what_brings_the_instance_back() {
-    let check = |kind: &str, interval: &str, alias: &str| {
-        let definition = (!alias.is_empty()).then(|| {
-            Box::new(model::CheckDefinition {
-                alias_service: alias.into(),
-                ..model::CheckDefinition::default()
-            })
-        });
-        Cause::Check(Arc::new(Row {
-            claim: Check {
-                node: "n1".into(),
-                id: "c".into(),
-                instance: "a".into(),
-                definition,
-                details: model::CheckDetails {
-                    kind: kind.into(),
-                    interval: interval.into(),
-                    ..model::CheckDetails::default()
-                }
-                .into(),
-                ..Check::default()
-            },
-            owner: model::Owner::http(),
-            created: model::Index(1),
-            modified: model::Index(1),
-        }))
+    let agents = |id: &str, kind: &str, interval: &str, alias: &str| {
+        Cause::Check(owned("agent/n1", id, kind, interval, alias))
     };
+    let past_agents = |kind: &str| Cause::NodeCheck(owned("http", "c", kind, "10s", "db"));
+    let anew = "nobody runs it: register it anew with Status passing";
     let instance = Instance { tags: ["v1".into()].into(), ..Instance::default() };
     for (cause, expected) in [
-        (check("ttl", "", ""), "a report: `PUT /v1/agent/check/pass/c` to the agent on n1"),
-        (check("http", "10s", ""), "its next http probe, one each 10s, passes"),
-        (check("", "", ""), "nobody runs it: register it anew with Status passing"),
-        (check("alias", "", "db"), "the checks of instance db on n1, which it follows, pass"),
-        (Cause::lacks("v2", &instance), "ask for the tag \"v1\""),
+        (agents("c", "ttl", "", ""), "a report: `PUT /v1/agent/check/pass/c` to the agent on n1"),
+        (
+            agents("a b/c", "ttl", "", ""),
+            "a report: `PUT /v1/agent/check/pass/a%20b%2Fc` to the agent on n1",
+        ),
+        (agents("c", "http", "10s", ""), "its next http probe, one each 10s, passes"),
+        (agents("c", "", "", ""), "it passes"),
+        (agents("c", "alias", "", "db"), "the checks of instance db on n1, which it follows, pass"),
+        (past_agents(""), anew),
+        (past_agents("ttl"), anew),
+        (past_agents("http"), anew),
+        (past_agents("alias"), anew),
+        (Cause::NodeCheck(owned("nobody", "c", "", "", "")), anew),
+        (
+            Cause::NodeCheck(owned("leader", "serfHealth", "", "", "")),
+            "the leader finds that it passes",
+        ),
+        (
+            Cause::Maintenance(owned("agent/n1", "_service_maintenance:it's a", "", "", "")),
+            r"`rutter maint -disable -service='it'\''s a'` on node n1",
+        ),
+        (
+            Cause::NodeMaintenance(owned("http", "_node_maintenance", "", "", "")),
+            "no agent holds it: deregister check \"_node_maintenance\" of node \"n1\" from the \
+             catalog",
+        ),
+        (
+            Cause::lacks("v2", &instance),
+            "ask for the tag \"v1\", or register it with the tag \"v2\"",
+        ),
         (Cause::lacks("edge", &instance), "register it with the tag \"edge\""),
         (Cause::Phase(Phase::Staging), "its source says that it runs"),
+        (Cause::Address(Family::V6), "register it with an IPv6 address"),
+        (Cause::Address(Family::Host), "register it with a host name for an address"),
+        (Cause::Address(Family::Zone), "ask for A, AAAA or SRV"),
     ] {
-        assert_eq!(cause.remedy(), expected);
+        assert_eq!(cause.remedy().to_string(), expected);
     }
 }

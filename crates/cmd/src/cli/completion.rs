@@ -36,7 +36,7 @@ impl Completion {
         };
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut tree, invoked_as, &mut script);
-        output::say(String::from_utf8_lossy(&script).trim_end());
+        output::say_bytes(script.trim_ascii_end());
         Ok(())
     }
 }

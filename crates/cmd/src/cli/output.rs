@@ -1,13 +1,17 @@
 //! What people and scripts read: lines, tables in Consul's two layouts, JSON. Only `why` is coloured, by itself.
+//!
+//! Names, notes and outputs of checks are strangers' words, and a terminal obeys what it is sent: all of it
+//! goes through [`plain`], but for values of keys, which are printed as they are.
 
 use super::failure::Outcome;
 use clap::ValueEnum;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Prints a line; a closed pipe ends the program quietly, as it does others.
-pub fn say(line: &str) {
-    write_line(&mut io::stdout().lock(), line.as_bytes());
+/// Prints lines; a closed pipe ends the program quietly, as it does others.
+pub fn say(lines: &str) {
+    say_bytes(plain_lines(lines).as_bytes());
 }
 
 /// Prints bytes as they are, and a line's end.
@@ -18,8 +22,61 @@ pub fn say_bytes(bytes: &[u8]) {
 /// Prints a line on stderr, unless it is empty.
 pub fn complain(line: &str) {
     if !line.is_empty() {
-        write_line(&mut io::stderr().lock(), line.as_bytes());
+        write_line(&mut io::stderr().lock(), plain_lines(line).as_bytes());
     }
+}
+
+/// A text on one line, with what a terminal would obey in Go's escapes.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    escaped(text, is_obeyed, |letter| match letter {
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\0'..='\x7f' => format!("\\x{:02x}", letter as u32),
+        _ => format!("\\u{:04x}", letter as u32),
+    })
+}
+
+/// The same of a text that has lines and columns already.
+fn plain_lines(text: &str) -> Cow<'_, str> {
+    let lays_out = |letter| matches!(letter, '\n' | '\t');
+    escaped(
+        text,
+        |letter| is_obeyed(letter) && !lays_out(letter),
+        |letter| plain(letter.encode_utf8(&mut [0; 4])).into_owned(),
+    )
+}
+
+/// The same of JSON, in its own escapes: only its texts have such characters.
+pub fn plain_json(json: &str) -> Cow<'_, str> {
+    let lays_out = |letter| matches!(letter, '\n' | '\t');
+    let escape = |letter| format!("\\u{:04x}", letter as u32);
+    escaped(json, |letter| is_obeyed(letter) && !lays_out(letter), escape)
+}
+
+/// Whether a terminal does something else than to show it: control characters, and those that turn
+/// the direction of what follows.
+fn is_obeyed(letter: char) -> bool {
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns
+}
+
+fn escaped(
+    text: &str,
+    is_bad: impl Fn(char) -> bool,
+    escape: impl Fn(char) -> String,
+) -> Cow<'_, str> {
+    if !text.contains(&is_bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut told = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        match is_bad(letter) {
+            true => told.push_str(&escape(letter)),
+            false => told.push(letter),
+        }
+    }
+    Cow::Owned(told)
 }
 
 fn write_line(out: &mut dyn Write, bytes: &[u8]) {
@@ -45,7 +102,7 @@ pub enum Format {
 
 /// Prints JSON as Consul's commands indent it.
 pub fn say_json(value: &Value, indent: &str) -> Outcome {
-    say(&json(value, indent)?);
+    say(&plain_json(&json(value, indent)?));
     Ok(())
 }
 
@@ -60,6 +117,8 @@ pub fn json(value: &Value, indent: &str) -> Result<String, String> {
 
 /// Rows as columns two blanks apart; the last cell of a row is not padded.
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let cells = |row: &Vec<String>| row.iter().map(|cell| plain(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let cells = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| length(cell)).max();
     let widths: Vec<usize> = (0..cells).map(|n| width(n).unwrap_or(0)).collect();
@@ -78,8 +137,10 @@ pub fn columns(rows: &[Vec<String>]) -> String {
 
 /// Names and values, the values six blanks behind the longest name.
 pub fn pairs(rows: &[(String, String)]) -> String {
+    let rows = rows.iter().map(|(name, value)| (plain(name), plain(value)));
+    let rows: Vec<(Cow<'_, str>, Cow<'_, str>)> = rows.collect();
     let width = rows.iter().map(|(name, _)| length(name)).max().unwrap_or(0) + 6;
-    let line = |(name, value): &(String, String)| {
+    let line = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| {
         format!("{name}{}{value}", " ".repeat(width - length(name)))
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -92,7 +153,7 @@ fn length(text: &str) -> usize {
 /// A cell of a row.
 pub fn cell(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => plain(text).into_owned(),
         Value::Null => String::new(),
         other => other.to_string(),
     }
@@ -101,7 +162,8 @@ pub fn cell(value: &Value) -> String {
 /// A map as `a=1, b=2`, sorted.
 pub fn map(value: &Value) -> String {
     let members = value.as_object().into_iter().flatten();
-    let mut told: Vec<_> = members.map(|(name, value)| format!("{name}={}", cell(value))).collect();
+    let mut told: Vec<_> =
+        members.map(|(name, value)| format!("{}={}", plain(name), cell(value))).collect();
     told.sort();
     told.join(", ")
 }
@@ -128,6 +190,24 @@ mod tests {
             "Node         ID        DC\nn1           12345678  dc1\na-long-name            dc1";
         assert_eq!(columns(&rows), expected);
         assert_eq!(columns(&[]), "");
+    }
+
+    #[test]
+    fn a_terminal_is_not_made_to_do_what_strangers_write() {
+        for (text, expected) in [
+            ("web-1 é 日", "web-1 é 日"),
+            ("\u{1b}[2Jgone\u{7}", "\\x1b[2Jgone\\x07"),
+            ("two\nlines\tand\rmore", "two\\nlines\\tand\\rmore"),
+            ("\u{9b}31m \u{7f} \u{202e}gnp.exe", "\\u009b31m \\x7f \\u202egnp.exe"),
+        ] {
+            assert_eq!(plain(text), expected);
+            assert_eq!(cell(&Value::from(text)), expected);
+            assert_eq!(map(&serde_json::json!({ text: text })), format!("{expected}={expected}"));
+            assert_eq!(columns(&[vec![text.to_owned()]]), expected);
+            let pair = pairs(&[(text.to_owned(), text.to_owned())]);
+            assert!(pair.starts_with(expected) && pair.ends_with(expected), "{pair}");
+        }
+        assert_eq!(plain_lines("a\n\tb\u{1b}c"), "a\n\tb\\x1bc");
     }
 
     #[test]

@@ -92,8 +92,10 @@ impl Why {
                 Format::Json => output::say_json(&found, "    ")?,
                 Format::Pretty => {
                     let now = jiff::Timestamp::now();
-                    let told = told::Told { found: &found, paint: Paint::of_stdout(), now };
-                    output::say(told.to_string().trim_end());
+                    let (paint, url) = (Paint::of_stdout(), client.url());
+                    let told = told::Told { found: &found, paint, now, url: &url };
+                    // It is painted, and has made strangers' words plain.
+                    output::say_bytes(told.to_string().trim_end().as_bytes());
                 }
             }
             if is_served(&found) { Ok(()) } else { Err(Failure::silent(NOTHING_SERVED)) }

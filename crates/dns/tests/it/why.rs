@@ -303,13 +303,23 @@ fn a_name_means_what_it_is_answered_as() {
         ("V1.Web.service.DC2.alt", Some(service("web", "v1", Some("dc2")))),
         ("_web._tcp.service.consul.", Some(service("web", "", None))),
         ("n1.x.node.consul", Some(node("n1.x"))),
+        ("4.3.2.1.in-addr.arpa", Some(Meaning::Reverse)),
+        ("1.ip6.arpa", Some(Meaning::Reverse)),
         ("7f000001.addr.consul", Some(Meaning::Other)),
         ("nothing.consul", Some(Meaning::Other)),
         ("web", None),
         ("example.test", None),
         ("..", None),
     ] {
-        assert_eq!(live.meaning(name), expected, "{name}");
+        for qtype in ["SRV", "A"] {
+            let meaning = live.meaning(name, crate::ask::qtype(qtype));
+            assert_eq!(meaning, expected, "{name} {qtype}");
+        }
+    }
+    // Only an SRV question may leave the label `service` out.
+    for (qtype, expected) in [("SRV", service("web", "", None)), ("A", Meaning::Other)] {
+        let meaning = live.meaning("_web._tcp.consul", crate::ask::qtype(qtype));
+        assert_eq!(meaning, Some(expected), "{qtype}");
     }
     for (asked, tag, expected) in [
         ("web", None, Some("web.service.consul.")),

@@ -29,7 +29,7 @@ mod proxy;
 pub mod register;
 mod services;
 pub mod session;
-mod shapes;
+pub mod shapes;
 mod sidecar;
 pub mod status;
 pub mod txn;

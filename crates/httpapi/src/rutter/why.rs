@@ -4,6 +4,7 @@
 //! it filters its own answers, and the rest is read from the view and the log's history.
 
 mod asked;
+mod requests;
 mod shapes;
 mod subject;
 
@@ -11,16 +12,22 @@ use crate::consul::blocking::{Body, Found, Scene};
 use crate::consul::catalog::{datacenter, may_see};
 use crate::consul::error::{Problem, Stop};
 use asked::{Asked, Which};
-use catalog::why::{Absence, Cause, Terms, nearest};
+use catalog::why::{Absence, Terms, nearest};
 use catalog::{NodeKey, Offer, ServiceKey, Watch};
 use model::{Folded, Index, NodeName, Owner, ServiceName};
 use seams::{NameAnswer, NameQuestion};
-use shapes::{Answer, CauseShape, DoorShape, GoneShape, InstanceShape, TraceShape, Verdict};
+use shapes::{
+    Answer, CauseShape, DoorShape, ElsewhereShape, GoneShape, InstanceShape, TraceShape,
+    UNSPEAKABLE, Verdict,
+};
 use std::collections::BTreeSet;
 use subject::Subject;
 
 /// The most instances that are gone of which is told.
 const MOST_GONE: usize = 10;
+
+/// The most nodes that are named on which a service is.
+const MOST_NODES: usize = 10;
 
 /// The most services of a node that are looked through.
 const MOST_SERVICES: usize = 64;
@@ -38,9 +45,9 @@ pub fn why(scene: &Scene) -> Result<Found, Stop> {
             Problem::unless(scene.auth.node_read(node), "node:read", node)?;
             Explained { scene, asked: &asked }.node(node, name.as_deref())?
         }
-        Subject::Name(name) => {
+        Subject::Name { name, usual } => {
             Problem::unless(scene.auth.service_read(name), "service:read", name)?;
-            Explained { scene, asked: &asked }.name(name)
+            Explained { scene, asked: &asked }.name(name, usual)
         }
     };
     Ok(Found {
@@ -75,23 +82,56 @@ impl Explained<'_, '_> {
         answer.tag = of.tag.clone().unwrap_or_default();
         answer.node = of.node.clone().unwrap_or_default();
         if instances.is_empty() {
-            let known = scene.view.service_mark(&key)?.count > 0;
             let strange = doors.iter().find_map(|door| door.absence);
-            answer.absence(match (strange, &of.node) {
-                (Some(Absence::NoSuchDatacenter), _) => Absence::NoSuchDatacenter,
-                (_, Some(node)) if !self.node_is_known(node)? => Absence::NoSuchNode,
-                _ => Absence::NoSuchService,
-            });
-            answer.nearest = match (strange, &of.node) {
-                (Some(Absence::NoSuchDatacenter), _) => Some(datacenter(scene).to_owned()),
-                (_, Some(node)) if known => self.nearest_node(node)?,
-                _ => self.nearest_service(&of.service)?,
-            };
+            self.missing(&mut answer, of, &key, strange)?;
         }
         answer.unsynced = self.unsynced(&key);
         answer.gone = self.gone(&key, of.node.as_deref());
         (answer.instances, answer.doors) = (instances, doors);
         Ok(answer)
+    }
+
+    /// Says of what is not there where it is, or what was perhaps meant.
+    fn missing(
+        &self,
+        answer: &mut Answer,
+        of: &OfService,
+        key: &ServiceKey,
+        strange: Option<Absence>,
+    ) -> Result<(), Stop> {
+        if strange == Some(Absence::NoSuchDatacenter) {
+            answer.absence(Absence::NoSuchDatacenter);
+            answer.nearest = Some(datacenter(self.scene).to_owned());
+            return Ok(());
+        }
+        let elsewhere = self.elsewhere(key)?;
+        let known = elsewhere.count > 0;
+        let (absence, nearest) = match &of.node {
+            Some(node) if !self.node_is_known(node)? => {
+                let nearest = match known {
+                    true => self.nearest_node(node)?,
+                    false => self.nearest_service(&of.service)?,
+                };
+                (Absence::NoSuchNode, nearest)
+            }
+            Some(_) if known => (Absence::NotOnNode, None),
+            _ => (Absence::NoSuchService, self.nearest_service(&of.service)?),
+        };
+        answer.absence(absence);
+        answer.nearest = nearest;
+        answer.elsewhere = known.then_some(elsewhere);
+        Ok(())
+    }
+
+    /// The nodes on which a service is, of those that may be seen.
+    fn elsewhere(&self, key: &ServiceKey) -> Result<ElsewhereShape, Stop> {
+        let offers = self.scene.view.service(key)?.into_iter();
+        let seen = offers.filter(|offer| may_see(self.scene, offer));
+        let mut nodes: Vec<&str> = seen.map(|offer| offer.node.name.as_str()).collect();
+        nodes.dedup();
+        let count = nodes.len();
+        let nodes = nodes.into_iter().take(MOST_NODES).map(str::to_owned).collect();
+        Ok(ElsewhereShape { nodes, count })
     }
 
     /// The instances of a service, and what each door says of it.
@@ -115,12 +155,12 @@ impl Explained<'_, '_> {
         let mut instances = Vec::new();
         for offer in &offers {
             let mut shape = InstanceShape::of(scene, offer);
-            if let Some((_, Some(answer))) = &dns {
-                shape.verdicts.push(Verdict::new("dns", dns_causes(answer, offer)));
+            if let Some((_, answer)) = &dns {
+                shape.verdicts.push(self.dns_verdict(answer.as_ref(), offer, of));
             }
             if self.asked.looks_at(Which::Http) {
-                let causes = terms.causes(scene.view, tenant, offer.instance).collect();
-                shape.verdicts.push(Verdict::new("http", causes));
+                let causes: Vec<_> = terms.causes(scene.view, tenant, offer.instance).collect();
+                shape.verdicts.push(Verdict::new(scene, "http", offer, &causes));
             }
             instances.push(shape);
         }
@@ -139,6 +179,33 @@ impl Explained<'_, '_> {
             doors.push(DoorShape::http(question, served("http"), offers.len()));
         }
         Ok((instances, doors))
+    }
+
+    /// What DNS says of an instance. One of which it says nothing is not served.
+    fn dns_verdict(
+        &self,
+        answer: Option<&NameAnswer>,
+        offer: &Offer<'_>,
+        of: &OfService,
+    ) -> Verdict {
+        let Some(answer) = answer else {
+            let remedy = "register it under a name of at most 63 bytes without a dot";
+            return Verdict::out("dns", CauseShape::plain("name", UNSPEAKABLE, remedy));
+        };
+        let told = answer.instances.iter().find(|(node, id, _)| {
+            *node == offer.instance.node && id.fold() == offer.instance.id.fold()
+        });
+        if let Some((_, _, causes)) = told {
+            return Verdict::new(self.scene, "dns", offer, causes);
+        }
+        let names = self.scene.call.context.names.as_ref();
+        let usual = names.and_then(|names| names.of_service(&of.service, of.tag.as_deref()));
+        let remedy = usual.map_or_else(String::new, |name| format!("ask for {name}"));
+        let cause = match answer.absence {
+            Some(absence) => CauseShape::plain(absence.name(), absence.text(), remedy),
+            None => CauseShape::plain("unseen", "DNS does not see it", remedy),
+        };
+        Verdict::out("dns", cause)
     }
 
     /// What DNS is asked, and answers; nothing where it cannot be asked.
@@ -165,6 +232,7 @@ impl Explained<'_, '_> {
         let (scene, tenant) = (self.scene, self.scene.tenant());
         let mut answer = Answer::new("node", node, scene);
         answer.node = node.to_owned();
+        answer.tag = self.asked.tag.clone().unwrap_or_default();
         let key = NodeKey::new(tenant, &NodeName::new(node));
         if self.asked.looks_at(Which::Dns) {
             let own = scene.call.context.names.as_ref().and_then(|names| names.of_node(node));
@@ -197,16 +265,17 @@ impl Explained<'_, '_> {
             .collect();
         for service in services {
             let key = ServiceKey::new(tenant, &ServiceName::new(service.as_str()));
-            let of = OfService { service, tag: None, node: Some(node.to_owned()), name: None };
+            let tag = self.asked.tag.clone();
+            let of = OfService { service, tag, node: Some(node.to_owned()), name: None };
             answer.instances.extend(self.instances(&key, &of)?.0);
         }
         Ok(answer)
     }
 
-    /// A name of the zone that is neither a service's nor a node's.
-    fn name(&self, name: &str) -> Answer {
+    /// A name of the zone that is neither a service's nor a node's, or an address backwards.
+    fn name(&self, name: &str, usual: &'static str) -> Answer {
         let mut answer = Answer::new("name", name, self.scene);
-        let (question, told) = self.ask_name(name, "ANY");
+        let (question, told) = self.ask_name(name, usual);
         if let Some(absence) = told.as_ref().and_then(|told| told.absence) {
             answer.absence(absence);
         }
@@ -231,22 +300,22 @@ impl Explained<'_, '_> {
         });
         let lacking = own.filter_map(|own| {
             let row = view.instance(&on.instance(&own.id)).ok().flatten();
-            let (text, remedy) = match row {
-                None => (
-                    "registered with the agent, and not in the catalog yet".to_owned(),
-                    "the agent's next pass writes it; its log says what is refused".to_owned(),
+            let cause = match row {
+                None => CauseShape::plain(
+                    "unsynced",
+                    "registered with the agent, and not in the catalog yet",
+                    "the agent's next pass writes it; its log says what is refused",
                 ),
-                Some(row) if row.owner != owner => (
+                Some(row) if row.owner != owner => CauseShape::plain(
+                    "taken",
                     format!(
                         "registered with the agent, and its id is taken in the catalog by {}, for service {}",
                         row.owner, row.service
                     ),
-                    "register it under another id".to_owned(),
+                    "register it under another id",
                 ),
                 Some(_) => return None,
             };
-            let name = if row.is_some() { "taken" } else { "unsynced" };
-            let cause = CauseShape { name, text, remedy, check: None };
             Some(InstanceShape::unsynced(&own, &owner, cause))
         });
         lacking.collect()
@@ -283,12 +352,4 @@ impl Explained<'_, '_> {
         let near = nearest(name, names.filter(|name| self.scene.auth.node_read(name)));
         Ok(near.map(str::to_owned))
     }
-}
-
-/// What DNS said of an instance.
-fn dns_causes(answer: &NameAnswer, offer: &Offer<'_>) -> Vec<Cause> {
-    let told = answer.instances.iter().find(|(node, id, _)| {
-        *node == offer.instance.node && id.fold() == offer.instance.id.fold()
-    });
-    told.map(|(_, _, causes)| causes.clone()).unwrap_or_default()
 }

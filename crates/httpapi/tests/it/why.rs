@@ -113,33 +113,19 @@ async fn compare(
     out
 }
 
-/// The row of an instance again, with what undoes these causes.
-fn undo(face: &Face, (node, id): &(String, String), causes: &[Value]) -> Vec<Command> {
-    let view = seams::Reader::view(&*face.catalog);
-    let on = catalog::NodeKey::new(model::Tenant::DEFAULT, &node.as_str().into());
-    let row = view.instance(&on.instance(&id.as_str().into())).expect("held").expect("there");
-    let mut instance = row.claim.clone();
-    let mut commands = Vec::new();
+/// Does what the remedies of these causes say, as a program would.
+async fn follow(face: &Face, causes: &[Value]) {
     for cause in causes {
-        let text = cause["Text"].as_str().expect("text");
-        let quoted = text.split('"').nth(1).unwrap_or_default();
-        match cause["Name"].as_str().expect("a name") {
-            "tag" => {
-                instance.tags = instance.tags.iter().cloned().chain([quoted.into()]).collect();
-            }
-            "node_maintenance" => commands.push(check(node, "", "_node_maintenance", "passing")),
-            "maintenance" => {
-                commands.push(check(node, id, &format!("_service_maintenance:{id}"), "passing"));
-            }
-            "node_check" | "node_check_warning" => {
-                commands.push(check(node, "", quoted, "passing"));
-            }
-            "check" | "check_warning" => commands.push(check(node, id, quoted, "passing")),
-            other => panic!("{other}"),
+        let requests = cause["Requests"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert!(!requests.is_empty(), "{cause}");
+        for request in requests {
+            let text = |key: &str| request[key].as_str().unwrap_or_default();
+            assert_eq!(text("Node"), "", "no agent has these: {request}");
+            let body = request["Body"].to_string();
+            let reply = face.ask(text("Method"), text("Path"), "", &body).await;
+            assert_eq!(reply.status, 200, "{request}: {}", reply.body);
         }
     }
-    commands.push(Command::PutInstance(Box::new(instance)));
-    commands
 }
 
 #[tokio::test]
@@ -158,7 +144,7 @@ async fn an_instance_is_said_to_be_served_exactly_where_http_tells_it() {
             *reached.entry(cause["Name"].as_str().expect("a name").to_owned()).or_default() += 1;
         }
         let Some((instance, causes)) = out.iter().next() else { continue };
-        face.catalog.write(undo(&face, instance, causes));
+        follow(&face, causes).await;
         let left = compare(&face, &service, query).await;
         assert!(!left.contains_key(instance), "{service} {query}: {causes:?} were undone");
         mended += 1;
@@ -194,12 +180,14 @@ async fn a_name_is_a_service_a_node_or_both_with_an_at() {
         ("web", "service", "web", 1, ""),
         ("WEB", "service", "WEB", 1, ""),
         ("web@n7", "service", "web", 1, ""),
-        ("web?node=n8", "service", "web", 0, "no_such_service"),
+        ("web?node=n8", "service", "web", 0, "not_on_node"),
+        ("wep@n8", "service", "wep", 0, "no_such_service"),
         ("web@n9", "service", "web", 0, "no_such_node"),
         ("a@b", "service", "a@b", 1, ""),
         ("a@b@n8", "service", "a@b", 1, ""),
         ("n7", "node", "n7", 1, ""),
         ("@n7", "node", "n7", 1, ""),
+        ("n7?tag=none", "node", "n7", 1, ""),
         ("@n9", "node", "n9", 0, "no_such_node"),
         ("wep", "service", "wep", 0, "no_such_service"),
     ] {
@@ -219,6 +207,14 @@ async fn a_name_is_a_service_a_node_or_both_with_an_at() {
     assert_eq!(nearest("wep").await.as_deref(), Some("web"));
     assert_eq!(nearest("web@n77").await.as_deref(), Some("n7"));
     assert_eq!(nearest("payments").await, None);
+    assert_eq!(nearest("web?node=n8").await, None, "never the name itself");
+    assert_eq!(nearest("n7?node=n8").await.as_deref(), Some("n1"), "nor among nodes");
+    let elsewhere = face.get("/v1/rutter/why/web@n8").await.body;
+    let elsewhere: Value = serde_json::from_str(&elsewhere).expect("JSON");
+    assert_eq!(elsewhere["Elsewhere"], serde_json::json!({"Nodes": ["n7"], "Count": 1}));
+    let tagged = face.get("/v1/rutter/why/n7?tag=none").await.body;
+    let tagged: Value = serde_json::from_str(&tagged).expect("JSON");
+    assert_eq!(tagged["Instances"][0]["Verdicts"][0]["Causes"][0]["Name"], "tag", "{tagged}");
 }
 
 #[tokio::test]
@@ -241,11 +237,73 @@ async fn who_wrote_and_who_removed_is_told() {
 }
 
 #[tokio::test]
+async fn of_those_that_are_gone_only_the_nodes_own_count() {
+    let face = start();
+    let on = |node: &str, id: &str| {
+        format!(
+            r#"{{"Node":"{node}","Address":"10.0.0.7","Service":{{"ID":"{id}","Service":"web"}}}}"#
+        )
+    };
+    face.must("/v1/catalog/register", &on("n8", "old")).await;
+    face.must("/v1/catalog/deregister", r#"{"Node":"n8","ServiceID":"old"}"#).await;
+    for number in 0..12 {
+        let id = format!("w{number}");
+        face.must("/v1/catalog/register", &on("n7", &id)).await;
+        let body = format!(r#"{{"Node":"n7","ServiceID":"{id}"}}"#);
+        face.must("/v1/catalog/deregister", &body).await;
+    }
+    for (path, count) in [("web", 10), ("web@n7", 10), ("web@n8", 1)] {
+        let reply = face.get(&format!("/v1/rutter/why/{path}")).await;
+        let told: Value = serde_json::from_str(&reply.body).expect("JSON");
+        assert_eq!(told["Gone"].as_array().map(Vec::len), Some(count), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_remedy_leaves_the_rest_of_a_row_as_it_was() {
+    let face = start();
+    let body = r#"{"Node":"n7","Address":"10.0.0.7","TaggedAddresses":{"lan":"10.0.0.8"},
+        "Service":{"ID":"a b/c","Service":"web","Port":80,"Tags":["v1"],"Meta":{"k":"v"},
+                   "TaggedAddresses":{"lan":{"Address":"10.0.0.9","Port":81}},
+                   "Weights":{"Passing":3,"Warning":2}},
+        "Check":{"CheckID":"it's 100%","Name":"Memory","Notes":"free","Status":"critical",
+                 "ServiceID":"a b/c","Output":"full",
+                 "Definition":{"HTTP":"http://x/","Interval":"10s","Timeout":"2s",
+                               "Header":{"X":["y"]}}}}"#;
+    face.must("/v1/catalog/register", body).await;
+    let read = async || {
+        let body = face.get("/v1/health/service/web").await.body;
+        serde_json::from_str::<Value>(&body).expect("JSON")[0].clone()
+    };
+    let before = read().await;
+    let told = face.get("/v1/rutter/why/web?tag=beta&passing").await.body;
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let causes = told["Instances"][0]["Verdicts"][0]["Causes"].as_array().expect("a list").clone();
+    assert_eq!(causes.len(), 2, "{causes:?}");
+    follow(&face, &causes).await;
+    let mut expected = before;
+    expected["Service"]["Tags"] = serde_json::json!(["v1", "beta"]);
+    expected["Checks"][0]["ServiceTags"] = serde_json::json!(["v1"]);
+    expected["Checks"][0]["Status"] = "passing".into();
+    expected["Checks"][0]["Output"] = "".into();
+    let mut after = read().await;
+    for row in [&mut expected, &mut after] {
+        row["Service"]["ModifyIndex"].take();
+        row["Checks"][0]["ModifyIndex"].take();
+        row["Checks"][0]["ServiceTags"].take();
+    }
+    assert_eq!(after, expected);
+}
+
+#[tokio::test]
 async fn what_is_asked_wrongly_is_refused() {
     let face = start();
     for (path, expected) in [
         ("/v1/rutter/why/", "Missing name"),
         ("/v1/rutter/why/web?as=smtp", "Invalid as: dns or http"),
+        ("/v1/rutter/why/web?as=dns", "Invalid as: this agent does not answer DNS"),
+        ("/v1/rutter/why/web?tag=a&tag=b", "Invalid tag: one at a time"),
+        ("/v1/rutter/why/web@n7?node=n8", "Invalid node: the name asks for node \"n7\" already"),
         ("/v1/rutter/why/web?edns=x", "Invalid edns: a number of bytes"),
         ("/v1/rutter/why/web?passing=maybe", "Invalid value for ?passing"),
     ] {

@@ -24,8 +24,17 @@ struct Fault {
     says: &'static [&'static str],
     /// A question of `dig`, and the extended error it is answered with.
     dug: Option<(&'static str, &'static str)>,
-    /// Undoes it; then something is served. Nothing where the question was wrong.
-    undo: Seed,
+    /// Then all is served.
+    undo: Undo,
+}
+
+enum Undo {
+    /// Nothing is wrong but the question.
+    Nothing,
+    /// Writes to the server.
+    By(Seed),
+    /// The requests that `rutter why -format=json` names.
+    Remedy,
 }
 
 const FAULTS: &[Fault] = &[
@@ -38,7 +47,7 @@ const FAULTS: &[Fault] = &[
         asked: "paymetns",
         says: &["no instance is registered under this name", "did you mean payments?"],
         dug: Some(("paymetns.service.consul", "no instance is registered under this name")),
-        undo: &[],
+        undo: Undo::Nothing,
     },
     Fault {
         what: "a critical check",
@@ -55,12 +64,10 @@ const FAULTS: &[Fault] = &[
             "left out: check \"mem\" is critical",
             "it says: 97 % used",
             "register it anew with Status passing",
+            "curl -X PUT 'http://127.0.0.1:",
         ],
         dug: Some(("api.service.consul", "a1 on m2: check \"mem\" is critical")),
-        undo: &[(
-            CATALOG,
-            r#"{"Node":"m2","Address":"10.0.1.2","Check":{"CheckID":"mem","Status":"passing","ServiceID":"a1"}}"#,
-        )],
+        undo: Undo::Remedy,
     },
     Fault {
         what: "a critical check of the node",
@@ -75,25 +82,22 @@ const FAULTS: &[Fault] = &[
             "disks.service.consul SRV",
             "disks on m3: check \"disk\" of node m3 is critical",
         )),
-        undo: &[(
-            CATALOG,
-            r#"{"Node":"m3","Address":"10.0.1.3","Check":{"CheckID":"disk","Status":"passing"}}"#,
-        )],
+        undo: Undo::Remedy,
     },
     Fault {
         what: "an instance in maintenance",
         seed: &[
-            (AGENT, r#"{"Name":"shop","Port":80}"#),
-            ("/v1/agent/service/maintenance/shop?enable=true&reason=new+till", ""),
+            (AGENT, r#"{"ID":"shop 1","Name":"shop","Port":80}"#),
+            ("/v1/agent/service/maintenance/shop%201?enable=true&reason=new+till", ""),
         ],
         asked: "-as=dns shop",
         says: &[
             "left out: it is in maintenance",
             "it says: new till",
-            "`rutter maint -disable -service=shop` on node n1",
+            "`rutter maint -disable -service='shop 1'` on node n1",
         ],
-        dug: Some(("shop.service.consul", "shop on n1: it is in maintenance")),
-        undo: &[("/v1/agent/service/maintenance/shop?enable=false", "")],
+        dug: Some(("shop.service.consul", "shop 1 on n1: it is in maintenance")),
+        undo: Undo::Remedy,
     },
     Fault {
         what: "a node in maintenance",
@@ -101,7 +105,7 @@ const FAULTS: &[Fault] = &[
         asked: "-as=dns till",
         says: &["left out: node n1 is in maintenance", "`rutter maint -disable` on node n1"],
         dug: Some(("till.service.consul", "till on n1: node n1 is in maintenance")),
-        undo: &[("/v1/agent/maintenance?enable=false", "")],
+        undo: Undo::Remedy,
     },
     Fault {
         what: "a warning where only what passes is told",
@@ -113,10 +117,7 @@ const FAULTS: &[Fault] = &[
         asked: "-passing slow",
         says: &["left out: check \"lag\" warns, and only what passes is told"],
         dug: None,
-        undo: &[(
-            CATALOG,
-            r#"{"Node":"m4","Address":"10.0.1.4","Check":{"CheckID":"lag","Status":"passing","ServiceID":"slow"}}"#,
-        )],
+        undo: Undo::Remedy,
     },
     Fault {
         what: "a tag that is lacking",
@@ -131,10 +132,7 @@ const FAULTS: &[Fault] = &[
             "register it with the tag \"primary\"",
         ],
         dug: Some(("primary.tagged.service.consul", "no instance has this tag")),
-        undo: &[(
-            CATALOG,
-            r#"{"Node":"m5","Address":"10.0.1.5","Service":{"Service":"tagged","Tags":["Primary"]}}"#,
-        )],
+        undo: Undo::Remedy,
     },
     Fault {
         what: "a misspelt tag",
@@ -145,7 +143,7 @@ const FAULTS: &[Fault] = &[
         asked: "prinary.spelt.service.consul",
         says: &["left out: it has no tag \"prinary\"", "ask for the tag \"primary\""],
         dug: None,
-        undo: &[],
+        undo: Undo::Nothing,
     },
     Fault {
         what: "an instance that somebody removed",
@@ -163,10 +161,10 @@ const FAULTS: &[Fault] = &[
             "by anonymous through HTTP from 127.0.0.1:",
         ],
         dug: Some(("gone.service.consul", "no instance is registered under this name")),
-        undo: &[(
+        undo: Undo::By(&[(
             CATALOG,
             r#"{"Node":"m7","Address":"10.0.1.7","Service":{"ID":"g1","Service":"gone"}}"#,
-        )],
+        )]),
     },
     Fault {
         what: "a report that did not come",
@@ -178,10 +176,10 @@ const FAULTS: &[Fault] = &[
             "a report: `PUT /v1/agent/check/pass/service:beat` to the agent on n1",
         ],
         dug: Some(("beat.service.consul", "beat on n1: check \"service:beat\" is critical")),
-        undo: &[
+        undo: Undo::By(&[
             (AGENT, r#"{"Name":"beat","Port":80,"Check":{"TTL":"1h","Status":"passing"}}"#),
             ("/v1/agent/check/pass/service:beat", ""),
-        ],
+        ]),
     },
     Fault {
         what: "a check that follows another instance",
@@ -195,7 +193,7 @@ const FAULTS: &[Fault] = &[
             "the checks that it follows pass",
         ],
         dug: Some(("follow.service.consul", "follow on n1: check \"service:follow\" is critical")),
-        undo: &[("/v1/agent/check/pass/service:lead", "")],
+        undo: Undo::By(&[("/v1/agent/check/pass/service:lead", "")]),
     },
     Fault {
         what: "an id that somebody else's row has",
@@ -207,10 +205,10 @@ const FAULTS: &[Fault] = &[
             "register it under another id",
         ],
         dug: Some(("squat.service.consul", "no instance is registered under this name")),
-        undo: &[
+        undo: Undo::By(&[
             ("/v1/agent/service/deregister/consul", ""),
             (AGENT, r#"{"ID":"own","Name":"squat","Port":80}"#),
-        ],
+        ]),
     },
     Fault {
         what: "a_record_limit",
@@ -218,7 +216,7 @@ const FAULTS: &[Fault] = &[
         asked: "-as=dns -type=A many",
         says: &["serves 6 of 6 (4 of 6 told: a_record_limit)"],
         dug: Some(("many.service.consul", "4 of 6 told: a_record_limit")),
-        undo: &[],
+        undo: Undo::Nothing,
     },
     Fault {
         what: "udp_answer_limit",
@@ -226,7 +224,7 @@ const FAULTS: &[Fault] = &[
         asked: "-as=dns -edns=512 many",
         says: &["of 6 told: udp_answer_limit)"],
         dug: Some(("+bufsize=512 many.service.consul SRV", "of 6 told: udp_answer_limit")),
-        undo: &[],
+        undo: Undo::Nothing,
     },
     Fault {
         what: "an answer larger than the asker takes",
@@ -234,7 +232,7 @@ const FAULTS: &[Fault] = &[
         asked: "-as=dns -edns=560 long.many.service.consul",
         says: &["of 6 told: no room for more"],
         dug: Some(("+bufsize=560 long.many.service.consul SRV", "no room for more")),
-        undo: &[],
+        undo: Undo::Nothing,
     },
     Fault {
         what: "a datacenter that is not there",
@@ -242,7 +240,7 @@ const FAULTS: &[Fault] = &[
         asked: "far.service.dc2.consul",
         says: &["no such datacenter", "did you mean dc1?"],
         dug: Some(("far.service.dc2.consul", "no such datacenter")),
-        undo: &[],
+        undo: Undo::Nothing,
     },
     Fault {
         what: "an address of the other family",
@@ -250,10 +248,10 @@ const FAULTS: &[Fault] = &[
         asked: "-as=dns -type=AAAA four",
         says: &["left out: it has no IPv6 address"],
         dug: Some(("four.service.consul AAAA", "none of its addresses is IPv6")),
-        undo: &[(
+        undo: Undo::By(&[(
             CATALOG,
             r#"{"Node":"m9","Address":"10.0.1.9","Service":{"Service":"four","Address":"fd00::9"}}"#,
-        )],
+        )]),
     },
     Fault {
         what: "a host name beside addresses",
@@ -267,7 +265,7 @@ const FAULTS: &[Fault] = &[
         asked: "-as=dns -type=A mixed@m11",
         says: &["left out: its address is the host name db.example.test, and IP addresses win"],
         dug: None,
-        undo: &[("/v1/catalog/deregister", r#"{"Node":"m10"}"#)],
+        undo: Undo::By(&[("/v1/catalog/deregister", r#"{"Node":"m10"}"#)]),
     },
     Fault {
         what: "a name that DNS cannot carry",
@@ -278,7 +276,103 @@ const FAULTS: &[Fault] = &[
         asked: "a.dotted",
         says: &["DNS", "DNS cannot carry this name", "HTTP  serves 1 of 1"],
         dug: None,
-        undo: &[],
+        undo: Undo::Nothing,
+    },
+    Fault {
+        what: "maintenance that no agent holds",
+        seed: &[(
+            CATALOG,
+            r#"{"Node":"m13","Address":"10.0.1.13","Service":{"ID":"x1","Service":"held"},
+            "Check":{"CheckID":"_service_maintenance:x1","Status":"critical","ServiceID":"x1"}}"#,
+        )],
+        asked: "-as=dns held",
+        says: &["left out: it is in maintenance", "no agent holds it: deregister check"],
+        dug: Some(("held.service.consul", "x1 on m13: it is in maintenance")),
+        undo: Undo::Remedy,
+    },
+    Fault {
+        what: "a report that something is wrong",
+        seed: &[
+            (
+                AGENT,
+                r#"{"Name":"ill","Port":80,"Check":{"CheckID":"is it?","TTL":"1h","Status":"passing"}}"#,
+            ),
+            ("/v1/agent/check/fail/is%20it%3F?note=no%1B%5B2J", ""),
+        ],
+        asked: "-passing ill",
+        says: &[
+            "left out: check \"is it?\" is critical",
+            r"it says: no\x1b[2J",
+            "a report: `PUT /v1/agent/check/pass/is%20it%3F` to the agent on n1",
+        ],
+        dug: None,
+        undo: Undo::Remedy,
+    },
+    Fault {
+        what: "a tag that an agent's instance lacks",
+        seed: &[(
+            AGENT,
+            r#"{"Name":"lone","Port":80,"Tags":["a"],"Meta":{"k":"v"},"Check":{"TTL":"1h","Status":"passing"}}"#,
+        )],
+        asked: "-tag=edge lone.service.consul",
+        says: &[
+            "with tag edge",
+            "edge.lone.service.consul SRV",
+            "/v1/health/service/lone?tag=edge",
+            "left out: it has no tag \"edge\"",
+        ],
+        dug: Some(("edge.lone.service.consul", "no instance has this tag")),
+        undo: Undo::Remedy,
+    },
+    Fault {
+        what: "another node than it is on",
+        seed: &[(CATALOG, r#"{"Node":"m14","Address":"10.0.1.14","Service":{"Service":"there"}}"#)],
+        asked: "there@n1",
+        says: &["service there on n1: not registered on this node", "it is on m14"],
+        dug: None,
+        undo: Undo::By(&[(AGENT, r#"{"Name":"there","Port":1}"#)]),
+    },
+    Fault {
+        what: "a form of name that the type does not have",
+        seed: &[(CATALOG, r#"{"Node":"m15","Address":"10.0.1.15","Service":{"Service":"form"}}"#)],
+        asked: "-type=A _form._tcp.consul",
+        says: &["name _form._tcp.consul: names of this form mean nothing here", "DNS   NXDOMAIN"],
+        dug: Some(("_form._tcp.consul A", "names of this form mean nothing here")),
+        undo: Undo::Nothing,
+    },
+    Fault {
+        what: "a record that only the zone has",
+        seed: &[(CATALOG, r#"{"Node":"m16","Address":"10.0.1.16","Service":{"Service":"soa"}}"#)],
+        asked: "-as=dns -type=SOA soa",
+        says: &[
+            "serves 0 of 1",
+            "left out: it has no record of this type: it is the zone's own",
+            "ask for A, AAAA or SRV",
+        ],
+        dug: None,
+        undo: Undo::Nothing,
+    },
+    Fault {
+        what: "an address that nobody has",
+        seed: &[],
+        asked: "9.8.7.6.in-addr.arpa",
+        says: &["no node or service has this address", "NXDOMAIN", "9.8.7.6.in-addr.arpa PTR"],
+        dug: Some(("-x 6.7.8.9", "no node or service has this address")),
+        undo: Undo::Nothing,
+    },
+    Fault {
+        what: "a host name of the node beside addresses",
+        seed: &[
+            (
+                CATALOG,
+                r#"{"Node":"m17","Address":"m17.example.test","Service":{"Service":"both"}}"#,
+            ),
+            (CATALOG, r#"{"Node":"m18","Address":"10.0.1.18","Service":{"Service":"both"}}"#),
+        ],
+        asked: "-as=dns -type=A both@m17",
+        says: &["left out: its address is the host name m17.example.test, and IP addresses win"],
+        dug: None,
+        undo: Undo::By(&[("/v1/catalog/deregister", r#"{"Node":"m18"}"#)]),
     },
 ];
 
@@ -346,15 +440,36 @@ fn check(server: &Server, cli: &Cli, fault: &Fault) -> Result<()> {
         ensure!(error.is_some_and(|error| error.contains(expected)), "{what}: {error:?} in {dug}");
         Ok(())
     })?;
-    if fault.undo.is_empty() {
-        return Ok(());
+    match fault.undo {
+        Undo::Nothing => return Ok(()),
+        Undo::By(seed) => write(server, seed)?,
+        Undo::Remedy => remedy(server, cli, fault)?,
     }
-    write(server, fault.undo)?;
     until(what, SOON, || {
         let (said, served) = why(cli, fault.asked)?;
         ensure!(served && !said.contains("left out"), "{what} was undone:\n{said}");
         Ok(())
     })
+}
+
+/// Does what the explanation of a fault says, as a program would.
+fn remedy(server: &Server, cli: &Cli, fault: &Fault) -> Result<()> {
+    let words: Vec<&str> =
+        ["why", "-format=json"].into_iter().chain(fault.asked.split(' ')).collect();
+    let told: Value = serde_json::from_str(&cli.run(&words)?.out)?;
+    let causes = told["Instances"][0]["Verdicts"][0]["Causes"].as_array();
+    let requests = causes.into_iter().flatten().flat_map(|cause| cause["Requests"].as_array());
+    let requests: Vec<&Value> = requests.flatten().collect();
+    ensure!(!requests.is_empty(), "{}: {told}", fault.what);
+    for request in requests {
+        let text = |key: &str| request[key].as_str().unwrap_or_default();
+        ensure!(["", "n1"].contains(&text("Node")), "{request}");
+        let body =
+            if request["Body"].is_null() { String::new() } else { request["Body"].to_string() };
+        let sent = server.client().send(text("Method"), text("Path"), body.as_bytes())?;
+        sent.expect_status(200)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -386,6 +501,40 @@ fn the_manual_lists_every_seeded_fault() -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[test]
+fn what_is_no_fault_is_said_to_be_served() -> Result<()> {
+    let server = Launch::dev().start()?;
+    let cli = Cli::of(server.http);
+    let body =
+        r#"{"Node":"m1","Address":"10.0.1.1","Service":{"Service":"web","Port":1,"Tags":["v1"]}}"#;
+    server.client().put_ok(CATALOG, body)?;
+    for (asked, says) in [
+        ("consul", "service consul\n  DNS   serves 1 of 1"),
+        ("-tag=v1 web.service.consul", "serves 1 of 1  v1.web.service.consul SRV"),
+        ("-tag=V1 v1.web.service.consul", "serves 1 of 1  v1.web.service.consul SRV"),
+        ("-tag=v1 _web._tcp.service.consul", "serves 1 of 1  v1.web.service.consul. SRV"),
+        ("_web._tcp.consul", "serves 1 of 1  _web._tcp.consul SRV"),
+        ("1.1.0.10.in-addr.arpa", "DNS   NOERROR with 1 record  1.1.0.10.in-addr.arpa PTR"),
+        ("-type=ANY web", "serves 1 of 1  web.service.consul. ANY"),
+        ("-type=TXT web", "serves 1 of 1  web.service.consul. TXT"),
+        ("-type=SOA m1", "DNS   NOERROR with 1 record  m1.node.consul. SOA"),
+        ("-type=NS @m1", "DNS   NOERROR with 1 record  m1.node.consul. NS"),
+    ] {
+        let (said, served) = why(&cli, asked)?;
+        ensure!(served && said.contains(says), "{asked}: {says:?} is not said:\n{said}");
+    }
+    for (asked, says) in [
+        ("-tag=v2 v1.web.service.consul", "Invalid tag: the name asks for the tag \"v1\" already"),
+        ("-tag=v1 1.1.0.10.in-addr.arpa", "Invalid tag or node"),
+        ("-tag=a.b _web._tcp.service.dc1.consul", "Invalid tag: DNS cannot be asked for it"),
+    ] {
+        let words: Vec<&str> = ["why"].into_iter().chain(asked.split(' ')).collect();
+        let ran = cli.run(&words)?;
+        ensure!(ran.code == 1 && ran.err.contains(says), "{asked}: {ran:?}");
+    }
+    server.stop()
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn texts(list: &Value) -> Vec<String> {
 
 fn shown(services: Services, tags: bool) -> String {
     if !tags {
-        return services.into_keys().collect::<Vec<_>>().join("\n");
+        return services.keys().map(|name| output::plain(name)).collect::<Vec<_>>().join("\n");
     }
     let row = |(name, mut tags): (String, Vec<String>)| {
         tags.sort();

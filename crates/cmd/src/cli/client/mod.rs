@@ -104,6 +104,14 @@ impl Client {
         if answer.status.is_success() { Ok(answer) } else { Err(answer.refusal()) }
     }
 
+    /// Where the agent is asked, as a URL without a path; empty for a socket's path.
+    pub fn url(&self) -> String {
+        match &self.settings.transport {
+            Transport::Unix(_) => String::new(),
+            tcp @ Transport::Tcp { .. } => tcp.url(""),
+        }
+    }
+
     /// Reads.
     pub async fn get(&self, path: &str, query: &Query) -> Result<Answer, ClientError> {
         self.ask(Method::GET, path, query, Bytes::new()).await

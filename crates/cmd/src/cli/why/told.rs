@@ -1,7 +1,11 @@
 //! An explanation laid out for people.
+//!
+//! It is painted, so that it cannot be made plain as a whole: each text of it is made so by itself.
 
 use super::Paint;
+use crate::cli::output::{plain, plain_json};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
 /// The most instances that are laid out; JSON has them all.
@@ -9,6 +13,9 @@ const MOST: usize = 50;
 
 /// The most checks of an instance that are named.
 const MOST_CHECKS: usize = 8;
+
+/// The longest body of a request that is printed; JSON has them all.
+const LONGEST_BODY: usize = 1_000;
 
 /// What is printed.
 pub struct Told<'f> {
@@ -18,10 +25,16 @@ pub struct Told<'f> {
     pub paint: Paint,
     /// To say how long ago something was.
     pub now: jiff::Timestamp,
+    /// Where the agent was asked, for requests that any agent takes; empty where no URL tells it.
+    pub url: &'f str,
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value[key].as_str().unwrap_or_default()
+fn text<'v>(value: &'v Value, key: &str) -> Cow<'v, str> {
+    plain(value[key].as_str().unwrap_or_default())
+}
+
+fn texts<'v>(value: &'v Value, key: &str) -> Vec<Cow<'v, str>> {
+    list(value, key).iter().filter_map(Value::as_str).map(plain).collect()
 }
 
 fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
@@ -61,19 +74,21 @@ impl Told<'_> {
     fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (kind, name) = (text(self.found, "Kind"), text(self.found, "Name"));
         write!(f, "{} {}", kind, self.paint.strong(name))?;
-        if let (false, tag) = (text(self.found, "Tag").is_empty(), text(self.found, "Tag")) {
+        let (tag, node) = (text(self.found, "Tag"), text(self.found, "Node"));
+        if !tag.is_empty() {
             write!(f, " with tag {tag}")?;
         }
-        if let ("service", node @ [_, ..]) = (kind, text(self.found, "Node").as_bytes()) {
-            write!(f, " on {}", String::from_utf8_lossy(node))?;
+        if kind == "service" && !node.is_empty() {
+            write!(f, " on {node}")?;
         }
-        if let Some(absence) = self.found["Absence"].as_object() {
-            write!(f, ": {}", self.paint.bad(absence["Text"].as_str().unwrap_or_default()))?;
+        if self.found["Absence"].is_object() {
+            write!(f, ": {}", self.paint.bad(text(&self.found["Absence"], "Text")))?;
         }
         writeln!(f)?;
-        if let Some(nearest) = self.found["Nearest"].as_str() {
-            writeln!(f, "  did you mean {}?", self.paint.strong(nearest))?;
+        if self.found["Nearest"].is_string() {
+            writeln!(f, "  did you mean {}?", self.paint.strong(text(self.found, "Nearest")))?;
         }
+        self.elsewhere(f)?;
         if !self.found["Registered"].is_null() {
             let owner = text(self.found, "Owner");
             writeln!(
@@ -83,6 +98,19 @@ impl Told<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// Where it is that is not where it was looked for.
+    fn elsewhere(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let elsewhere = &self.found["Elsewhere"];
+        let nodes = texts(elsewhere, "Nodes");
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let named = u64::try_from(nodes.len()).unwrap_or(u64::MAX);
+        let more = elsewhere["Count"].as_u64().unwrap_or(0).saturating_sub(named);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        writeln!(f, "  it is on {}{more}", nodes.join(", "))
     }
 
     fn door(&self, f: &mut Formatter<'_>, door: &Value) -> fmt::Result {
@@ -102,9 +130,9 @@ impl Told<'_> {
         if !reason.is_empty() {
             write!(f, " ({reason})")?;
         }
-        match asked {
-            "" => writeln!(f),
-            _ => writeln!(f, "  {}", self.paint.faint(asked)),
+        match asked.is_empty() {
+            true => writeln!(f),
+            false => writeln!(f, "  {}", self.paint.faint(asked)),
         }
     }
 
@@ -114,7 +142,7 @@ impl Told<'_> {
         let name = format!("{id} on {node}");
         let name = if served { self.paint.good(name) } else { self.paint.bad(name) };
         write!(f, "\n{name}, {}:{}", text(instance, "Address"), instance["Port"])?;
-        let tags: Vec<&str> = list(instance, "Tags").iter().filter_map(Value::as_str).collect();
+        let tags = texts(instance, "Tags");
         if !tags.is_empty() {
             write!(f, ", tags {}", tags.join(" "))?;
         }
@@ -142,7 +170,8 @@ impl Told<'_> {
     }
 
     fn verdict(&self, f: &mut Formatter<'_>, verdict: &Value) -> fmt::Result {
-        let label = match text(verdict, "Door") {
+        let door = text(verdict, "Door");
+        let label = match door.as_ref() {
             "dns" => "DNS",
             "http" => "HTTP",
             other => other,
@@ -153,13 +182,33 @@ impl Told<'_> {
         };
         writeln!(f, "  {label:<5} {}: {}", self.paint.bad("left out"), text(first, "Text"))?;
         if let Some(output) = first["Output"].as_str() {
-            writeln!(f, "        it says: {}", output.lines().next().unwrap_or_default())?;
+            let line = output.lines().next().unwrap_or_default();
+            writeln!(f, "        it says: {}", plain(line))?;
         }
-        writeln!(f, "        back with: {}", text(first, "Remedy"))?;
+        let remedy = text(first, "Remedy");
+        if !remedy.is_empty() {
+            writeln!(f, "        back with: {remedy}")?;
+        }
+        for request in list(first, "Requests") {
+            self.request(f, request)?;
+        }
         for other in others {
             writeln!(f, "        and then: {}", text(other, "Text"))?;
         }
         Ok(())
+    }
+
+    /// A request that any agent takes, to be pasted, unless it is long. What a node's own agent is to do
+    /// is said in the remedy's words.
+    fn request(&self, f: &mut Formatter<'_>, request: &Value) -> fmt::Result {
+        let body = &request["Body"];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        if self.url.is_empty() || request["Node"].is_string() || body.len() > LONGEST_BODY {
+            return Ok(());
+        }
+        let (method, path) = (text(request, "Method"), text(request, "Path"));
+        let body = plain_json(&body).replace('\'', r"'\''");
+        writeln!(f, "        curl -X {method} '{}{path}' -d '{body}'", self.url)
     }
 
     fn gone(&self, f: &mut Formatter<'_>, gone: &Value) -> fmt::Result {
@@ -171,7 +220,8 @@ impl Told<'_> {
     /// How long ago, by whom, through which door; or how far back is known.
     fn trace(&self, trace: &Value) -> String {
         let index = &trace["Index"];
-        if let Some(beyond) = trace["Beyond"].as_str() {
+        if trace["Beyond"].is_string() {
+            let beyond = text(trace, "Beyond");
             return format!("at index {index}, which is no more known ({beyond})");
         }
         let ago = text(trace, "Time").parse().map_or(String::new(), |then: jiff::Timestamp| {
@@ -181,7 +231,7 @@ impl Told<'_> {
         if !actor.is_empty() {
             told += &format!(" by {actor}");
         }
-        match text(trace, "Door") {
+        match text(trace, "Door").as_ref() {
             "http" => told += " through HTTP",
             "agent" => told += " through its agent",
             _ => {}
@@ -235,7 +285,7 @@ mod tests {
             ],
         });
         let now = "2026-01-01T00:03:00Z".parse().expect("a time");
-        let told = Told { found: &found, paint: Paint(false), now }.to_string();
+        let told = Told { found: &found, paint: Paint(false), now, url: "" }.to_string();
         let expected = "service web with tag v1\n  did you mean webs?\n  \
             DNS   serves 1 of 2  web.service.consul. SRV\n\n\
             b on n2, 10.0.0.2:80\n  registered 3 minutes ago by anonymous through HTTP from \
@@ -244,8 +294,38 @@ mod tests {
             a on n1, 10.0.0.1:80, tags v1\n  registered at index 7, which is no more known (history \
             reaches from index 8 to 9); kept up by http\n  DNS   served\n";
         assert_eq!(told, expected);
-        let coloured = Told { found: &found, paint: Paint(true), now }.to_string();
+        let coloured = Told { found: &found, paint: Paint(true), now, url: "" }.to_string();
         assert!(coloured.contains("\u{1b}[32ma on n1\u{1b}[0m"), "{coloured:?}");
+    }
+
+    #[test]
+    fn strangers_words_are_plain_and_requests_can_be_pasted() {
+        let evil = "e\u{1b}[2J\u{9b}1m\nforged";
+        let found = json!({
+            "Kind": "service", "Name": evil, "Tag": evil, "Node": evil, "Nearest": evil,
+            "Absence": {"Text": evil}, "Elsewhere": {"Nodes": [evil], "Count": 3},
+            "Doors": [{"Door": "dns", "Asked": evil, "Served": 1, "Instances": 2, "Reason": evil}],
+            "Instances": [{
+                "ID": evil, "Node": evil, "Address": evil, "Port": 80, "Tags": [evil], "Owner": evil,
+                "Registered": {"Index": 9, "Actor": evil, "Door": evil, "Remote": evil},
+                "Checks": [{"CheckID": evil, "Status": evil}],
+                "Verdicts": [{"Door": evil, "Served": false, "Causes": [
+                    {"Text": evil, "Remedy": evil, "Output": format!("{evil}\u{7}"), "Requests": [
+                        {"Method": "PUT", "Path": "/v1/x", "Body": {"ID": "it's\u{9b}"}},
+                        {"Method": "PUT", "Path": "/v1/agent/x", "Node": "n1"},
+                    ]},
+                    {"Text": evil}]}],
+            }],
+            "Gone": [{"ID": evil, "Node": evil, "Removed": {"Index": 1, "Beyond": evil}}],
+        });
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let url = "http://localhost:8500";
+        let told = Told { found: &found, paint: Paint(false), now, url }.to_string();
+        assert!(!told.contains(|letter: char| letter.is_control() && letter != '\n'), "{told:?}");
+        assert!(!told.lines().any(|line| line.starts_with("forged")), "{told}");
+        assert!(told.contains("it says: e\\x1b[2J\\u009b1m\n"), "{told}");
+        let request = r#"curl -X PUT 'http://localhost:8500/v1/x' -d '{"ID":"it'\''s\u009b"}'"#;
+        assert!(told.contains(request) && !told.contains("agent/x"), "{told}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::consul::blocking::Scene;
 use crate::consul::error::Problem;
 use crate::consul::params;
+use catalog::why::path_segment;
 
 /// A door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +52,13 @@ impl Asked {
     /// Reads the parameters.
     pub fn of(scene: &Scene) -> Result<Asked, Problem> {
         let query = &scene.call.query;
+        let has_dns = scene.call.context.names.is_some();
         let only = match query.given("as") {
+            None if !has_dns => Some(Which::Http),
             None => None,
+            Some("dns") if !has_dns => {
+                return Err(Problem::bad("Invalid as: this agent does not answer DNS"));
+            }
             Some("dns") => Some(Which::Dns),
             Some("http") => Some(Which::Http),
             Some(_) => return Err(Problem::bad("Invalid as: dns or http")),
@@ -76,10 +82,14 @@ impl Asked {
                 Err(_) => return Err(Problem::bad("Invalid edns: a number of bytes")),
             },
         };
+        let tag = query.given("tag");
+        if query.all("tag").any(|other| Some(other) != tag && !other.is_empty()) {
+            return Err(Problem::bad("Invalid tag: one at a time"));
+        }
         Ok(Asked {
             name: scene.name("name")?,
             node: query.given("node").map(str::to_owned),
-            tag: query.given("tag").map(str::to_owned),
+            tag: tag.map(str::to_owned),
             passing: params::passing(query)?,
             edns,
             tcp: query.has("tcp"),
@@ -102,9 +112,10 @@ impl Asked {
     /// The request that HTTP would be asked.
     pub fn request(&self, service: &str, tag: Option<&str>) -> String {
         let passing = self.passing.then(|| "passing".to_owned());
-        let tag = tag.map(|tag| format!("tag={tag}"));
+        let tag = tag.map(|tag| format!("tag={}", path_segment(tag)));
         let query: Vec<String> = passing.into_iter().chain(tag).collect();
         let mark = if query.is_empty() { "" } else { "?" };
+        let service = path_segment(service);
         format!("GET /v1/health/service/{service}{mark}{}", query.join("&"))
     }
 }

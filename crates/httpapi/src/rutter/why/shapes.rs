@@ -1,5 +1,6 @@
 //! The explanation as JSON.
 
+use super::requests::{RequestShape, requests};
 use crate::consul::blocking::Scene;
 use catalog::why::{Absence, Cause, Gone, Trace};
 use catalog::{HistoryEntry, Offer};
@@ -7,6 +8,9 @@ use model::{Check, Door, Index, Instance, Owner, Row};
 use seams::NameAnswer;
 use serde::Serialize;
 use std::sync::Arc;
+
+/// Of a name that DNS cannot be asked for.
+pub const UNSPEAKABLE: &str = "DNS cannot carry this name";
 
 /// All of it.
 #[derive(Serialize)]
@@ -25,6 +29,9 @@ pub struct Answer {
     /// The name that was perhaps meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
+    /// Where it is, if not on the node that was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<ElsewhereShape>,
     /// Of a node: who registered it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered: Option<TraceShape>,
@@ -49,6 +56,7 @@ impl Answer {
             index: scene.view.index().0,
             absence: None,
             nearest: None,
+            elsewhere: None,
             registered: None,
             owner: String::new(),
             doors: Vec::new(),
@@ -69,6 +77,16 @@ impl Answer {
 pub struct AbsenceShape {
     name: &'static str,
     text: &'static str,
+}
+
+/// The nodes on which a service is.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ElsewhereShape {
+    /// The first of them.
+    pub nodes: Vec<String>,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// What a door answers as a whole.
@@ -111,7 +129,7 @@ impl DoorShape {
     ) -> DoorShape {
         let unspeakable = DoorShape::http(asked, served, instances);
         let Some(answer) = answer else {
-            let reason = "DNS cannot carry this name".to_owned();
+            let reason = UNSPEAKABLE.to_owned();
             return DoorShape { door: "dns", reason, ..unspeakable };
         };
         DoorShape {
@@ -163,7 +181,7 @@ impl InstanceShape {
     /// One that only its agent knows.
     pub fn unsynced(instance: &Instance, owner: &Owner, cause: CauseShape) -> InstanceShape {
         let mut shape = InstanceShape::plain(instance, owner);
-        shape.verdicts.push(Verdict { door: "catalog", served: false, causes: vec![cause] });
+        shape.verdicts.push(Verdict::out("catalog", cause));
         shape
     }
 
@@ -223,9 +241,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub fn new(door: &'static str, causes: Vec<Cause>) -> Verdict {
-        let served = causes.is_empty();
-        Verdict { door, served, causes: causes.iter().map(CauseShape::of).collect() }
+    pub fn new(scene: &Scene, door: &'static str, offer: &Offer<'_>, causes: &[Cause]) -> Verdict {
+        let causes = causes.iter().map(|cause| CauseShape::of(scene, offer, cause));
+        Verdict { door, served: causes.len() == 0, causes: causes.collect() }
+    }
+
+    /// It is left out by something that is no fault of its own.
+    pub fn out(door: &'static str, cause: CauseShape) -> Verdict {
+        Verdict { door, served: false, causes: vec![cause] }
     }
 }
 
@@ -236,22 +259,31 @@ pub struct CauseShape {
     pub name: &'static str,
     pub text: String,
     pub remedy: String,
+    /// The remedy as requests; none where it takes something else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestShape>,
     /// What the check said.
     #[serde(skip_serializing_if = "Option::is_none", rename = "Output")]
     pub check: Option<String>,
 }
 
 impl CauseShape {
-    fn of(cause: &Cause) -> CauseShape {
+    /// One that no single request undoes.
+    pub fn plain(name: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (text, remedy) = (text.into(), remedy.into());
+        CauseShape { name, text, remedy, requests: Vec::new(), check: None }
+    }
+
+    fn of(scene: &Scene, offer: &Offer<'_>, cause: &Cause) -> CauseShape {
         // The reason of maintenance stands in the notes.
         let said = cause.check().and_then(|check| {
             [&check.output, &check.notes].into_iter().find(|text| !text.is_empty())
         });
+        let remedy = cause.remedy();
         CauseShape {
-            name: cause.name(),
-            text: cause.to_string(),
-            remedy: cause.remedy(),
+            requests: requests(scene, &remedy, offer.instance),
             check: said.map(ToString::to_string),
+            ..CauseShape::plain(cause.name(), cause.to_string(), remedy.to_string())
         }
     }
 }

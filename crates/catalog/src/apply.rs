@@ -60,7 +60,7 @@ fn apply_one(state: &mut State, index: Index, entry: Entry, touched: &mut Touche
         Err(refusal) => Outcome::Refused(refusal.shortened()),
     };
     if let Some(request) = request {
-        state.requests.remember(request, time, outcome.clone());
+        state.requests.remember(request, time, &outcome);
     }
     state.history.trim(time);
     outcome

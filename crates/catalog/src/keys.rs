@@ -1,5 +1,6 @@
 //! The keys of the tables. Each begins with the tenant; names are folded.
 
+use crate::tables::sorted::Place;
 use model::{CheckId, Folded, InstanceId, KvKey, NodeName, ServiceName, Tenant};
 
 /// Where a node stands.
@@ -51,22 +52,6 @@ pub struct KvRowKey {
     pub key: KvKey,
 }
 
-/// An instance of one tenant seen from its service: the order of every answer, node before instance id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct MemberKey {
-    pub service: Folded,
-    pub node: Folded,
-    pub id: Folded,
-}
-
-/// A check of one tenant seen from its instance; an empty instance is the node itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct InstanceCheckKey {
-    pub node: Folded,
-    pub instance: Folded,
-    pub check: Folded,
-}
-
 impl NodeKey {
     /// The key of the node of that name.
     pub fn new(tenant: Tenant, node: &NodeName) -> NodeKey {
@@ -90,6 +75,10 @@ impl InstanceKey {
         NodeKey { tenant: self.tenant, node: self.node.clone() }
     }
 
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place([self.node.as_str(), self.id.as_str(), ""])
+    }
+
     /// The key under which checks of the node itself are filed.
     pub(crate) fn of_node(node: &NodeKey) -> InstanceKey {
         InstanceKey { tenant: node.tenant, node: node.node.clone(), id: Folded::default() }
@@ -97,6 +86,10 @@ impl InstanceKey {
 }
 
 impl CheckKey {
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place([self.node.as_str(), self.id.as_str(), ""])
+    }
+
     /// The key of the check's node.
     pub fn node_key(&self) -> NodeKey {
         NodeKey { tenant: self.tenant, node: self.node.clone() }
@@ -107,11 +100,6 @@ impl ServiceKey {
     /// The key of the service of that name.
     pub fn new(tenant: Tenant, service: &ServiceName) -> ServiceKey {
         ServiceKey { tenant, service: service.fold() }
-    }
-
-    pub(crate) fn member(&self, instance: &InstanceKey) -> MemberKey {
-        let (service, node, id) = (&self.service, &instance.node, &instance.id);
-        MemberKey { service: service.clone(), node: node.clone(), id: id.clone() }
     }
 }
 

@@ -5,16 +5,15 @@
 //! are kept by the same functions as the rows they are derived from and are in no snapshot.
 
 use crate::entry::HistoryLimits;
-use crate::keys::{
-    CheckKey, InstanceCheckKey, InstanceKey, KvRowKey, MemberKey, NodeKey, ServiceKey,
-};
+use crate::keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 use crate::tables::history::History;
 use crate::tables::requests::Requests;
+use crate::tables::sorted::{ByCheckId, ById, ByInstance, ByService, Place, Table};
 use crate::watch::Touched;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, Owner, Row, Session, SessionId,
-    Tenant, Timestamp,
+    Check, Index, Instance, KvEntry, KvKey, Node, NodeId, Owner, Row, Session, SessionId, Tenant,
+    Timestamp,
 };
 use std::sync::Arc;
 
@@ -27,11 +26,11 @@ pub struct State {
     pub(crate) nodes: OrdMap<NodeKey, Arc<Row<Node>>>,
     pub(crate) node_marks: OrdMap<NodeKey, Index>,
     pub(crate) node_ids: OrdMap<(Tenant, NodeId), NodeKey>,
-    pub(crate) instances: OrdMap<InstanceKey, Arc<Row<Instance>>>,
-    pub(crate) members: ByTenant<MemberKey, Arc<Row<Instance>>>,
+    pub(crate) instances: Table<ById>,
+    pub(crate) members: Table<ByService>,
     pub(crate) services: OrdMap<ServiceKey, ServiceMark>,
-    pub(crate) checks: OrdMap<CheckKey, Arc<Row<Check>>>,
-    pub(crate) instance_checks: ByTenant<InstanceCheckKey, Arc<Row<Check>>>,
+    pub(crate) checks: Table<ByCheckId>,
+    pub(crate) instance_checks: Table<ByInstance>,
     pub(crate) kv: OrdMap<KvRowKey, Arc<Row<KvEntry>>>,
     pub(crate) tombstones: OrdMap<KvRowKey, Tombstone>,
     pub(crate) lock_delays: OrdMap<KvRowKey, Timestamp>,
@@ -42,38 +41,6 @@ pub struct State {
     pub(crate) session_keys: OrdSet<(Tenant, SessionId, KvKey)>,
     pub(crate) requests: Requests,
     pub(crate) history: History,
-}
-
-/// A table of each tenant. The largest tables are split so: a tenant in every key would cost more than
-/// a twentieth of a state's memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ByTenant<K: Ord, V>(OrdMap<Tenant, OrdMap<K, V>>);
-
-impl<K: Ord, V> Default for ByTenant<K, V> {
-    fn default() -> Self {
-        ByTenant(OrdMap::new())
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> ByTenant<K, V> {
-    /// The rows of a tenant from a key on.
-    pub fn from(&self, tenant: Tenant, first: K) -> impl Iterator<Item = (&K, &V)> + use<'_, K, V> {
-        self.0.get(&tenant).into_iter().flat_map(move |rows| rows.range(first.clone()..))
-    }
-
-    /// Puts a row into the table of a tenant; a new tenant gets one.
-    fn insert(&mut self, tenant: Tenant, key: K, row: V) {
-        self.0.entry(tenant).or_default().insert(key, row);
-    }
-
-    /// Takes a row out; a tenant without rows has no table, as if there never had been any.
-    fn remove(&mut self, tenant: Tenant, key: &K) {
-        let Some(rows) = self.0.get_mut(&tenant) else { return };
-        rows.remove(key);
-        if rows.is_empty() {
-            self.0.remove(&tenant);
-        }
-    }
 }
 
 /// The index of the last change of each table; they never fall.
@@ -160,32 +127,14 @@ impl State {
 
     /// Puts an instance's row and what is derived from it.
     pub(crate) fn put_instance(&mut self, key: &InstanceKey, row: Option<Arc<Row<Instance>>>) {
-        let member = |row: &Row<Instance>| ServiceKey::new(key.tenant, &row.service).member(key);
-        let new = row.as_deref().map(member);
-        let old = replace(&mut self.instances, key, row.clone()).as_deref().map(member);
-        if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-            self.members.remove(key.tenant, &old);
-        }
-        if let Some((new, row)) = new.zip(row) {
-            self.members.insert(key.tenant, new, row);
-        }
+        let old = self.instances.put(key.tenant, key.place(), row.clone());
+        self.members.replace(key.tenant, old, row);
     }
 
     /// Puts a check's row and what is derived from it.
     pub(crate) fn put_check(&mut self, key: &CheckKey, row: Option<Arc<Row<Check>>>) {
-        let filed = |row: &Row<Check>| InstanceCheckKey {
-            node: key.node.clone(),
-            instance: row.instance.fold(),
-            check: key.id.clone(),
-        };
-        let new = row.as_deref().map(filed);
-        let old = replace(&mut self.checks, key, row.clone()).as_deref().map(filed);
-        if let Some(old) = old.filter(|old| Some(old) != new.as_ref()) {
-            self.instance_checks.remove(key.tenant, &old);
-        }
-        if let Some((new, row)) = new.zip(row) {
-            self.instance_checks.insert(key.tenant, new, row);
-        }
+        let old = self.checks.put(key.tenant, key.place(), row.clone());
+        self.instance_checks.replace(key.tenant, old, row);
     }
 
     /// Puts a value's row and what is derived from it.
@@ -255,29 +204,34 @@ impl State {
         }
     }
 
+    /// One instance.
+    pub(crate) fn instance(&self, key: &InstanceKey) -> Option<&Arc<Row<Instance>>> {
+        self.instances.get(key.tenant, key.place())
+    }
+
+    /// One check.
+    pub(crate) fn check(&self, key: &CheckKey) -> Option<&Arc<Row<Check>>> {
+        self.checks.get(key.tenant, key.place())
+    }
+
     /// The instances of a node, by folded id.
-    pub(crate) fn instances_of(
-        &self,
+    pub(crate) fn instances_of<'s>(
+        &'s self,
         node: &NodeKey,
-    ) -> impl Iterator<Item = (&InstanceKey, &Arc<Row<Instance>>)> {
-        let first = InstanceKey::of_node(node);
-        let node = node.clone();
-        self.instances
-            .range(first..)
-            .take_while(move |(key, _)| key.tenant == node.tenant && key.node == node.node)
+    ) -> impl Iterator<Item = &'s Arc<Row<Instance>>> + use<'s> {
+        let name = node.node.clone();
+        let rows = self.instances.from(node.tenant, Place([name.as_str(), "", ""]));
+        rows.take_while(move |row| name.is(row.node.as_str()))
     }
 
     /// The checks of a node, by folded id; those of its instances included.
-    pub(crate) fn checks_of(
-        &self,
+    pub(crate) fn checks_of<'s>(
+        &'s self,
         node: &NodeKey,
-    ) -> impl Iterator<Item = (&CheckKey, &Arc<Row<Check>>)> {
-        let first =
-            CheckKey { tenant: node.tenant, node: node.node.clone(), id: Folded::default() };
-        let node = node.clone();
-        self.checks
-            .range(first..)
-            .take_while(move |(key, _)| key.tenant == node.tenant && key.node == node.node)
+    ) -> impl Iterator<Item = &'s Arc<Row<Check>>> + use<'s> {
+        let name = node.node.clone();
+        let rows = self.checks.from(node.tenant, Place([name.as_str(), "", ""]));
+        rows.take_while(move |row| name.is(row.node.as_str()))
     }
 
     /// The checks of one instance, or with an empty id those of the node itself, by folded id.
@@ -286,12 +240,8 @@ impl State {
         instance: &InstanceKey,
     ) -> impl Iterator<Item = &'s Arc<Row<Check>>> + use<'s> {
         let (node, id) = (instance.node.clone(), instance.id.clone());
-        let first =
-            InstanceCheckKey { node: node.clone(), instance: id.clone(), check: Folded::default() };
-        self.instance_checks
-            .from(instance.tenant, first)
-            .take_while(move |(key, _)| key.instance == id && key.node == node)
-            .map(|(_, row)| row)
+        let rows = self.instance_checks.from(instance.tenant, instance.place());
+        rows.take_while(move |row| id.is(row.instance.as_str()) && node.is(row.node.as_str()))
     }
 
     /// The instances of a service, by folded node name, then folded id.
@@ -300,11 +250,8 @@ impl State {
         service: &ServiceKey,
     ) -> impl Iterator<Item = &'s Arc<Row<Instance>>> + use<'s> {
         let name = service.service.clone();
-        let first = MemberKey { service: name.clone(), ..MemberKey::default() };
-        self.members
-            .from(service.tenant, first)
-            .take_while(move |(key, _)| key.service == name)
-            .map(|(_, row)| row)
+        let rows = self.members.from(service.tenant, Place([name.as_str(), "", ""]));
+        rows.take_while(move |row| name.is(row.service.as_str()))
     }
 }
 
@@ -344,7 +291,7 @@ impl Tx<'_> {
     }
 
     pub fn write_instance(&mut self, key: &InstanceKey, row: Option<Row<Instance>>) {
-        let old = self.state.instances.get(key).cloned();
+        let old = self.state.instance(key).cloned();
         self.touched.touch_instance(key, || old.clone());
         self.before.push(Before::Instance(key.clone(), old));
         self.state.put_instance(key, row.map(Arc::new));
@@ -359,7 +306,7 @@ impl Tx<'_> {
     }
 
     pub fn write_check(&mut self, key: &CheckKey, row: Option<Row<Check>>) {
-        let old = self.state.checks.get(key).cloned();
+        let old = self.state.check(key).cloned();
         self.touch_health(key, old.as_deref(), row.as_ref());
         self.before.push(Before::Check(key.clone(), old));
         self.state.put_check(key, row.map(Arc::new));
@@ -377,7 +324,7 @@ impl Tx<'_> {
                 self.touched.touch_whole_node(node.clone());
             } else {
                 let instance = node.instance(&row.instance);
-                let before = || self.state.instances.get(&instance).cloned();
+                let before = || self.state.instance(&instance).cloned();
                 self.touched.touch_instance(&instance, before);
             }
         }

@@ -196,11 +196,11 @@ impl State {
             }
             RowName::Instance(node, id) => {
                 let key = NodeKey::new(tenant, node).instance(id);
-                self.instances.get(&key).cloned().map(AnyRow::Instance)
+                self.instance(&key).cloned().map(AnyRow::Instance)
             }
             RowName::Check(node, id) => {
                 let key = NodeKey::new(tenant, node).check(id);
-                self.checks.get(&key).cloned().map(AnyRow::Check)
+                self.check(&key).cloned().map(AnyRow::Check)
             }
             RowName::Kv(key) => {
                 let row = self.kv.get(&KvRowKey { tenant, key: key.clone() }).cloned();

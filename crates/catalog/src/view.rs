@@ -227,33 +227,32 @@ impl View {
     /// The instances on a node, by folded id; the index is the node's, see [`View::node`].
     pub fn instances_on(&self, key: &NodeKey) -> Held<Vec<&Arc<Row<Instance>>>> {
         self.holds(|| Interest::Node(key.clone()))?;
-        Ok(self.state.instances_of(key).map(|(_, row)| row).collect())
+        Ok(self.state.instances_of(key).collect())
     }
 
     /// All checks on a node, by folded id, at the index of the checks' table.
     pub fn checks_on(&self, key: &NodeKey) -> Held<Indexed<Vec<&Arc<Row<Check>>>>> {
         self.holds(|| Interest::Node(key.clone()))?;
-        let checks = self.state.checks_of(key).map(|(_, row)| row).collect();
+        let checks = self.state.checks_of(key).collect();
         Ok(at(checks, self.state.tables.checks))
     }
 
     /// One instance.
     pub fn instance(&self, key: &InstanceKey) -> Held<Option<&Arc<Row<Instance>>>> {
         self.holds(|| Interest::Node(key.node_key()))?;
-        Ok(self.state.instances.get(key))
+        Ok(self.state.instance(key))
     }
 
     /// One check.
     pub fn check(&self, key: &CheckKey) -> Held<Option<&Arc<Row<Check>>>> {
         self.holds(|| Interest::Node(key.node_key()))?;
-        Ok(self.state.checks.get(key))
+        Ok(self.state.check(key))
     }
 
     /// All instances of all services, service by service, at the index of the services' table.
     pub fn services(&self, tenant: Tenant) -> Held<Indexed<Vec<&Arc<Row<Instance>>>>> {
         self.holds(|| Interest::Services(tenant))?;
-        let rows =
-            self.state.members.from(tenant, Default::default()).map(|(_, row)| row).collect();
+        let rows = self.state.members.of(tenant).collect();
         Ok(at(rows, self.state.tables.services))
     }
 
@@ -324,14 +323,7 @@ impl View {
     /// All checks, by node, then folded id.
     pub fn checks(&self, tenant: Tenant) -> Held<Indexed<Vec<&Arc<Row<Check>>>>> {
         self.holds(|| Interest::Checks(tenant))?;
-        let first = CheckKey { tenant, node: Folded::default(), id: Folded::default() };
-        let rows = self
-            .state
-            .checks
-            .range(first..)
-            .take_while(|(key, _)| key.tenant == tenant)
-            .map(|(_, row)| row)
-            .collect();
+        let rows = self.state.checks.of(tenant).collect();
         Ok(at(rows, self.state.tables.checks))
     }
 

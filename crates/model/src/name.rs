@@ -4,6 +4,7 @@
 //! validates none of them; so a name keeps its spelling and every key is made of its fold.
 
 use crate::Text;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// The lower-case form of a name: what keys are made of and what is compared.
@@ -19,6 +20,20 @@ impl Folded {
     /// Folds a text; one that is folded already is shared.
     fn of(text: &Text) -> Folded {
         if is_folded(text) { Folded(text.clone()) } else { Folded::new(text) }
+    }
+
+    /// How two names as they were typed compare once they are folded.
+    pub fn order(one: &str, other: &str) -> Ordering {
+        if is_folded(one) && is_folded(other) {
+            one.cmp(other)
+        } else {
+            Folded::new(one).cmp(&Folded::new(other))
+        }
+    }
+
+    /// Whether a name as it was typed folds to this.
+    pub fn is(&self, name: &str) -> bool {
+        self.as_str() == name || Folded::order(self.as_str(), name).is_eq()
     }
 
     /// The folded text.
@@ -133,6 +148,17 @@ mod tests {
             assert_eq!(Folded::new(typed).as_str(), folded);
             assert_eq!(NodeName::from(typed).fold(), Folded::new(folded));
             assert_eq!(NodeName::from(typed).as_str(), typed);
+        }
+    }
+
+    #[test]
+    fn names_are_ordered_by_what_they_fold_to() {
+        let names =
+            ["", "Web", "web", "WEB-1", "web-10", "wEb_", "Österreich", "österreich", "zoo"];
+        for (one, other) in names.iter().flat_map(|one| names.map(|other| (*one, other))) {
+            let folded = Folded::new(one).cmp(&Folded::new(other));
+            assert_eq!(Folded::order(one, other), folded, "{one} {other}");
+            assert_eq!(Folded::new(one).is(other), folded.is_eq(), "{one} {other}");
         }
     }
 }

@@ -33,7 +33,7 @@ pub fn write_snapshot(view: &View, out: &mut dyn io::Write) -> io::Result<()> {
         let (table, record) = record_of(&row);
         frames.record(table, &record)?;
     }
-    for (key, (time, outcome)) in state.requests.iter() {
+    for (key, time, outcome) in state.requests.iter() {
         let request =
             wire::Request { key: Some(key.into()), time: time.0, outcome: Some(outcome.into()) };
         frames.record(Table::Requests, &request)?;
@@ -49,10 +49,15 @@ fn all_rows(state: &State) -> impl Iterator<Item = Before> + '_ {
     let nodes = state.nodes.iter().map(|(k, row)| Before::Node(k.clone(), Some(row.clone())));
     let node_marks =
         state.node_marks.iter().map(|(k, mark)| Before::NodeMark(k.clone(), Some(*mark)));
-    let instances =
-        state.instances.iter().map(|(k, row)| Before::Instance(k.clone(), Some(row.clone())));
+    let instances = state.instances.iter().map(|(tenant, row)| {
+        let key = NodeKey::new(tenant, &row.node).instance(&row.id);
+        Before::Instance(key, Some(row.clone()))
+    });
     let services = state.services.iter().map(|(k, mark)| Before::Service(k.clone(), Some(*mark)));
-    let checks = state.checks.iter().map(|(k, row)| Before::Check(k.clone(), Some(row.clone())));
+    let checks = state.checks.iter().map(|(tenant, row)| {
+        let key = NodeKey::new(tenant, &row.node).check(&row.id);
+        Before::Check(key, Some(row.clone()))
+    });
     let kv = state.kv.iter().map(|(k, row)| Before::Kv(k.clone(), Some(row.clone())));
     let stones = state.tombstones.iter().map(|(k, s)| Before::Tombstone(k.clone(), Some(*s)));
     let delays = state.lock_delays.iter().map(|(k, t)| Before::LockDelay(k.clone(), Some(*t)));
@@ -182,7 +187,7 @@ impl Loader {
     fn request(&mut self, request: wire::Request) -> Result<(), Fault> {
         let key = RequestKey::try_from(request.key.ok_or_else(|| missing("request"))?)?;
         let outcome = Outcome::try_from(request.outcome.ok_or_else(|| missing("outcome"))?)?;
-        self.state.requests.remember(key, Timestamp(request.time), outcome);
+        self.state.requests.remember(key, Timestamp(request.time), &outcome);
         Ok(())
     }
 
@@ -269,7 +274,7 @@ impl Loader {
 
     fn share_instance(&self, key: &CheckKey, check: &mut Check) {
         let instance = key.node_key().instance(&check.instance);
-        let Some(instance) = self.state.instances.get(&instance) else { return };
+        let Some(instance) = self.state.instance(&instance) else { return };
         check.instance.share(instance.id.text());
         check.service.share(instance.service.text());
         if instance.tags == check.service_tags {

@@ -15,7 +15,7 @@ impl Tx<'_> {
         check.details.settle();
         check.node.share(node_row.name.text());
         self.fill_in_service(&node, &mut check)?;
-        let old = self.state.checks.get(&key).cloned();
+        let old = self.state.check(&key).cloned();
         if let Some(old) = &old {
             self.may_write(&old.owner, || format!("check {} on {}", check.id, check.node))?;
             if old.claim == check {
@@ -42,14 +42,14 @@ impl Tx<'_> {
     /// Removes a check; one that is not there is no error.
     pub fn remove_check(&mut self, node: &NodeName, id: &CheckId) {
         let key = NodeKey::new(self.tenant, node).check(id);
-        let Some(row) = self.state.checks.get(&key) else { return };
+        let Some(row) = self.state.check(&key) else { return };
         if self.may_remove(&row.owner) {
             self.remove_check_at(&key);
         }
     }
 
     pub(super) fn remove_check_at(&mut self, key: &CheckKey) {
-        let Some(row) = self.state.checks.get(key).cloned() else { return };
+        let Some(row) = self.state.check(key).cloned() else { return };
         self.check_changed(key, &row);
         self.write_check(key, None);
         self.end_sessions_on(key);
@@ -61,7 +61,7 @@ impl Tx<'_> {
             check.service_tags = empty_tags();
             return Ok(());
         }
-        let Some(instance) = self.state.instances.get(&node.instance(&check.instance)) else {
+        let Some(instance) = self.state.instance(&node.instance(&check.instance)) else {
             return Err(Refusal::MissingInstance {
                 instance: check.instance.clone(),
                 check: check.id.clone(),
@@ -84,7 +84,7 @@ impl Tx<'_> {
                 self.service_changed(&service, false, 0);
             }
         } else {
-            let instance = self.state.instances.get(&node.instance(&check.instance));
+            let instance = self.state.instance(&node.instance(&check.instance));
             if let Some(service) = instance.map(|row| ServiceKey::new(self.tenant, &row.service)) {
                 self.service_changed(&service, false, 0);
             }

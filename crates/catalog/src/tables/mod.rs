@@ -9,3 +9,4 @@ pub(crate) mod requests;
 pub(crate) mod rig;
 mod services;
 pub(crate) mod sessions;
+pub(crate) mod sorted;

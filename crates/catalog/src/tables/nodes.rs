@@ -83,8 +83,8 @@ impl Tx<'_> {
     /// Law 1: a reconciler leaves a node that carries what somebody else brought.
     fn others_stand_on(&self, key: &NodeKey) -> bool {
         let owner = self.owner;
-        self.state.instances_of(key).any(|(_, row)| row.owner != *owner)
-            || self.state.checks_of(key).any(|(_, row)| row.owner != *owner)
+        self.state.instances_of(key).any(|row| row.owner != *owner)
+            || self.state.checks_of(key).any(|row| row.owner != *owner)
     }
 
     /// A reconciler that claims word for word what a door wrote becomes its owner.
@@ -96,11 +96,11 @@ impl Tx<'_> {
 
     fn remove_node_at(&mut self, key: &NodeKey) {
         let instances: Vec<InstanceKey> =
-            self.state.instances_of(key).map(|(instance, _)| instance.clone()).collect();
+            self.state.instances_of(key).map(|row| key.instance(&row.id)).collect();
         for instance in instances {
             self.remove_instance_at(&instance);
         }
-        let checks: Vec<_> = self.state.checks_of(key).map(|(check, _)| check.clone()).collect();
+        let checks: Vec<_> = self.state.checks_of(key).map(|row| key.check(&row.id)).collect();
         for check in checks {
             self.remove_check_at(&check);
         }
@@ -136,7 +136,7 @@ impl Tx<'_> {
 
     fn is_alive(&self, key: &NodeKey) -> bool {
         let liveness = key.check(&CheckId::from(LIVENESS_CHECK));
-        self.state.checks.get(&liveness).is_some_and(|check| check.status != Status::Critical)
+        self.state.check(&liveness).is_some_and(|check| check.status != Status::Critical)
     }
 
     /// Moves the indexes of the node and of every service on it.
@@ -162,7 +162,7 @@ impl Tx<'_> {
 
     pub(super) fn services_on(&self, key: &NodeKey) -> Vec<crate::ServiceKey> {
         let mut services: Vec<Folded> =
-            self.state.instances_of(key).map(|(_, row)| row.service.fold()).collect();
+            self.state.instances_of(key).map(|row| row.service.fold()).collect();
         services.sort_unstable();
         services.dedup();
         services

@@ -14,9 +14,10 @@
 //! half as many proposals may be under way. Were one ever hit, it is refused and nothing is lost.
 
 use crate::Refusal;
-use crate::entry::Outcome;
+use crate::entry::{Outcome, Reply};
 use imbl::OrdMap;
 use model::{RequestKey, Timestamp};
+use std::sync::{Arc, LazyLock};
 
 /// How long an outcome is remembered, in milliseconds of log time.
 pub const REQUEST_WINDOW: u64 = 60_000;
@@ -28,12 +29,16 @@ pub const REQUESTS_KEPT: usize = 16_384;
 /// estimate. More would let a client who reads whole trees in its writes fill the memory.
 pub const RESULTS_KEPT: u64 = 8 << 20;
 
-const TOO_LATE: Outcome = Outcome::Refused(Refusal::TooLateToKnow);
+/// What became of nearly every entry: its one command was carried out.
+static DONE: LazyLock<Arc<Outcome>> = LazyLock::new(|| Arc::new(Outcome::Done(vec![Reply::Done])));
 
-/// Recent outcomes by request.
+static TOO_LATE: LazyLock<Arc<Outcome>> =
+    LazyLock::new(|| Arc::new(Outcome::Refused(Refusal::TooLateToKnow)));
+
+/// Recent outcomes by request; those that say the same share it, as copies of the map do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Requests {
-    outcomes: OrdMap<RequestKey, (Timestamp, Outcome)>,
+    outcomes: OrdMap<RequestKey, (Timestamp, Arc<Outcome>)>,
     order: OrdMap<(Timestamp, RequestKey), ()>,
     /// The transactions among them whose results are still there, with their weight.
     results: OrdMap<(Timestamp, RequestKey), u64>,
@@ -45,7 +50,7 @@ pub(crate) struct Requests {
 impl Requests {
     /// What became of a request, if it is remembered.
     pub fn outcome(&self, request: &RequestKey) -> Option<&Outcome> {
-        self.outcomes.get(request).map(|(_, outcome)| outcome)
+        self.outcomes.get(request).map(|(_, outcome)| &**outcome)
     }
 
     /// Whether an entry of this stamp may be one whose outcome was forgotten.
@@ -54,9 +59,13 @@ impl Requests {
     }
 
     /// Remembers an outcome; the oldest goes where there are too many.
-    pub fn remember(&mut self, request: RequestKey, time: Timestamp, outcome: Outcome) {
+    pub fn remember(&mut self, request: RequestKey, time: Timestamp, outcome: &Outcome) {
         let weight = outcome.weight_v1();
-        let outcome = if weight > RESULTS_KEPT { TOO_LATE } else { outcome };
+        let outcome = match outcome {
+            _ if weight > RESULTS_KEPT => Arc::clone(&TOO_LATE),
+            outcome if *outcome == **DONE => Arc::clone(&DONE),
+            outcome => Arc::new(outcome.clone()),
+        };
         self.outcomes.insert(request, (time, outcome));
         self.order.insert((time, request), ());
         if (1..=RESULTS_KEPT).contains(&weight) {
@@ -75,7 +84,7 @@ impl Requests {
         {
             self.results.remove(&(time, request));
             self.results_bytes -= weight;
-            self.outcomes.insert(request, (time, TOO_LATE));
+            self.outcomes.insert(request, (time, Arc::clone(&TOO_LATE)));
         }
     }
 
@@ -99,7 +108,7 @@ impl Requests {
     }
 
     /// Every remembered outcome, by request.
-    pub fn iter(&self) -> impl Iterator<Item = (&RequestKey, &(Timestamp, Outcome))> {
-        self.outcomes.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&RequestKey, Timestamp, &Outcome)> {
+        self.outcomes.iter().map(|(request, (time, outcome))| (request, *time, &**outcome))
     }
 }

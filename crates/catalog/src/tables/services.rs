@@ -21,7 +21,7 @@ impl Tx<'_> {
             instance.service.share(held.service.text());
         }
         self.share_tags(&service, &mut instance);
-        let old = self.state.instances.get(&key).cloned();
+        let old = self.state.instance(&key).cloned();
         let mut count = 1;
         if let Some(old) = &old {
             self.may_write(&old.owner, || {
@@ -58,14 +58,14 @@ impl Tx<'_> {
     /// Removes an instance and its checks; one that is not there is no error.
     pub fn remove_instance(&mut self, node: &NodeName, id: &InstanceId) {
         let key = crate::NodeKey::new(self.tenant, node).instance(id);
-        let Some(row) = self.state.instances.get(&key) else { return };
+        let Some(row) = self.state.instance(&key) else { return };
         if self.may_remove(&row.owner) {
             self.remove_instance_at(&key);
         }
     }
 
     pub(super) fn remove_instance_at(&mut self, key: &InstanceKey) {
-        let Some(row) = self.state.instances.get(key).cloned() else { return };
+        let Some(row) = self.state.instance(key).cloned() else { return };
         let node = key.node_key();
         let checks: Vec<_> =
             self.state.checks_of_instance(key).map(|check| node.check(&check.id)).collect();

@@ -29,7 +29,7 @@ impl Tx<'_> {
                 .find(|id| id.fold() == key.id)
                 .cloned()
                 .unwrap_or_default();
-            match self.state.checks.get(&key) {
+            match self.state.check(&key) {
                 None => return Err(Refusal::SessionWithoutCheck(spelled)),
                 Some(check) if check.status == Status::Critical => {
                     return Err(Refusal::SessionCheckCritical(spelled));

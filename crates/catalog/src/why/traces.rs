@@ -57,7 +57,7 @@ impl View {
                 if !was_there || !counts(row) || !known.insert(key) {
                     continue;
                 }
-                let now = state.instances.get(key);
+                let now = state.instance(key);
                 if now.is_some_and(|now| ServiceKey::new(key.tenant, &now.service) == *service) {
                     continue;
                 }

@@ -45,6 +45,10 @@ const READY_LIMIT: Duration = Duration::from_secs(5);
 /// How long an orderly end may take before the process ends anyway.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a thread stays that served others while one was busy with a large answer. Its memory goes with it, so
+/// after a storm of lists this is how long the storm is remembered.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
 /// Runs an agent until a signal or a fatal error ends it.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
     let Plan { loaded, sources, sample, invoked_as } = plan;
@@ -56,6 +60,7 @@ pub fn run(plan: Plan) -> anyhow::Result<()> {
     let process = Arc::new(Process::new(sources, loaded.typed.clone(), level));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()?;
     let done = runtime.block_on(run_until_stopped(loaded, process, sample, invoked_as));

@@ -6,6 +6,7 @@
 //! changes: a change makes another row. All of it together is bounded in bytes; what was not asked for
 //! lately goes first.
 
+use crate::consul::blocking::Body;
 use crate::target::Query;
 use bytes::Bytes;
 use catalog::{Authorizer, Watch};
@@ -178,6 +179,11 @@ impl Kept {
         if size <= self.budget / 4 {
             self.insert(hash, What::Row(row.clone(), bytes), size);
         }
+    }
+
+    /// What tells an answer from others of the same read; a thousand who wait for a large one each ask.
+    pub fn print(&self, body: &Body) -> u64 {
+        self.hasher.hash_one(body)
     }
 
     /// The bytes of all that is kept.

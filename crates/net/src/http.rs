@@ -8,6 +8,7 @@
 mod answers;
 mod body;
 mod desk;
+mod late;
 mod pool;
 mod refusal;
 mod stream;
@@ -31,7 +32,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use stream::Stream;
 use tokio::net::{TcpListener, TcpStream};
@@ -253,15 +254,16 @@ async fn connection(place: Place, stream: TcpStream, peer: SocketAddr, shared: A
     let _ = stream.set_nodelay(true);
     let (mut stream, watch) = Stream::new(stream, &shared.limits, shared.traffic.clone());
     let desk = Desk::new(&shared, peer, watch);
-    while let Some((idle, parked)) = Box::pin(engine(stream, &desk, &shared)).await {
-        let waited = tokio::select! {
+    while let Some((mut idle, parked)) = Box::pin(engine(stream, &desk, &shared)).await {
+        let goes_on = tokio::select! {
             biased;
-            waited = desk.wait(parked) => waited,
-            () = shared.out_of_time() => None,
+            goes_on = desk.tell(parked, &mut idle.stream) => goes_on,
+            () = shared.out_of_time() => false,
         };
-        let Some(mut again) = waited else { break };
-        again.extend_from_slice(&idle.unread);
-        stream = idle.stream.after(again);
+        if !goes_on {
+            break;
+        }
+        stream = idle.stream.after(idle.unread);
     }
 }
 
@@ -353,12 +355,8 @@ fn counted(response: Response, client: IpAddr, shared: &Shared) -> Response {
     if size < WORTH_COUNTING {
         return response;
     }
-    let (head, mut body) = response.into_parts();
-    // A full body is one frame, there at once.
-    let frame = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
-    let Poll::Ready(Some(Ok(frame))) = frame else { return Response::from_parts(head, body) };
-    let bytes = frame.into_data().unwrap_or_default();
-    match shared.answers.send(client, bytes) {
+    let (head, body) = response.into_parts();
+    match shared.answers.send(client, late::whole(body)) {
         Some(bytes) => Response::from_parts(head, Full::new(bytes)),
         None => {
             shared.traffic.refuse(Limit::Answers);

@@ -18,7 +18,6 @@ use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use model::{Index, Tenant};
 use seams::{Consistency, Marks, ReadError, Reader};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -142,7 +141,6 @@ pub fn answer_at_once(call: Box<Call>, door: &ReadDoor) -> Result<Answer, Box<Ca
 
 /// What is kept of a result while its reader sleeps: not the result, which may be large.
 struct Seen {
-    hasher: RandomState,
     print: u64,
     index: Index,
     watches: Vec<Watch>,
@@ -151,14 +149,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(found: Found, at: Index) -> Seen {
-        let hasher = RandomState::new();
-        let print = hasher.hash_one(&found.body);
-        Seen { hasher, print, index: found.index, watches: found.watches, at }
+    fn of(found: Found, at: Index, kept: &Kept) -> Seen {
+        let print = kept.print(&found.body);
+        Seen { print, index: found.index, watches: found.watches, at }
     }
 
-    fn is(&self, found: &Found) -> bool {
-        self.hasher.hash_one(&found.body) == self.print
+    fn is(&self, found: &Found, kept: &Kept) -> bool {
+        kept.print(&found.body) == self.print
     }
 }
 
@@ -197,7 +194,8 @@ impl Asked<'_> {
         }
         self.insists = Insists::AWhile;
         self.call.request.waits();
-        self.wait_on(reader, Seen::of(found, at)).await
+        let seen = Seen::of(found, at, &self.call.kept);
+        self.wait_on(reader, seen).await
     }
 
     async fn wait_on(&self, reader: &dyn Reader, mut seen: Seen) -> Result<Found, Problem> {
@@ -245,7 +243,7 @@ impl Asked<'_> {
 
     /// An index from the future is waited out: the client has seen another history.
     fn is_news(&self, seen: &Seen, now: &Found) -> bool {
-        !seen.is(now) && now.index.0 >= self.options.index
+        !seen.is(now, &self.call.kept) && now.index.0 >= self.options.index
     }
 
     /// The same result goes out with the index it has; a read that asks for a leader is
@@ -253,7 +251,7 @@ impl Asked<'_> {
     async fn time_is_up(&self, reader: &dyn Reader, seen: &Seen) -> Result<Found, Problem> {
         self.call.context.meters.looked(Wake::TimedOut);
         let (now, _) = self.look(reader).await?;
-        let index = if seen.is(&now) { seen.index } else { now.index };
+        let index = if seen.is(&now, &self.call.kept) { seen.index } else { now.index };
         Ok(Found { index, ..now })
     }
 

@@ -2,13 +2,12 @@
 //!
 //! The engine keeps two buffers of 8 KiB for as long as it lives, which is as long as a blocked query
 //! waits. So a request that says that it waits, or is not answered for a while, is taken from its engine,
-//! and the engine dropped. When the answer is there a new engine is shown the head of a request of the
-//! same kind, asks, gets that answer, and goes on with whatever comes next.
+//! and the engine dropped. The answer is told without one (`late`); a new one takes whatever comes next.
 
 use super::body::Taken;
-use super::stream::Watch;
+use super::late::Form;
+use super::stream::{Stream, Watch};
 use super::{Answer, Limit, Request, Response, Shared, counted, head_size, too_large_a_head};
-use http::{HeaderValue, Method, Version, header, request};
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::io::Error;
@@ -17,6 +16,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use tracing::debug;
 
 /// One connection's desk: one request lies on it at a time.
 pub(super) struct Desk {
@@ -30,10 +30,8 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct OnIt {
     answer: Option<Answer>,
-    /// A head that asks for an answer of the same kind; `None` where the engine cannot be spared.
-    again: Option<Vec<u8>>,
-    /// What the next request is answered with.
-    ready: Option<Response>,
+    /// In what form it is answered; `None` where the engine cannot be spared.
+    form: Option<Form>,
 }
 
 /// Says that a request waits.
@@ -50,7 +48,7 @@ impl Patience {
 /// A request that waits without an engine.
 pub(super) struct Parked {
     answer: Answer,
-    again: Vec<u8>,
+    form: Form,
 }
 
 impl Desk {
@@ -78,28 +76,32 @@ impl Desk {
             return false;
         }
         let on_it = self.lock();
-        on_it.answer.is_some() && on_it.again.is_some()
+        on_it.answer.is_some() && on_it.form.is_some()
     }
 
     /// Takes the request; its engine must not be asked any more.
     pub fn park(&self) -> Option<Parked> {
         let mut on_it = self.lock();
-        let (answer, again) = (on_it.answer.take()?, on_it.again.take()?);
-        Some(Parked { answer, again })
+        let (answer, form) = (on_it.answer.take()?, on_it.form.take()?);
+        Some(Parked { answer, form })
     }
 
-    /// Waits for an answer, which the next request will get; what to ask an engine then. `None` if the
-    /// client has gone.
-    pub async fn wait(&self, parked: Parked) -> Option<Vec<u8>> {
-        let Parked { mut answer, again } = parked;
-        tokio::select! {
+    /// Waits for an answer and tells it; whether the connection goes on then.
+    pub async fn tell(&self, parked: Parked, stream: &mut Stream) -> bool {
+        let Parked { mut answer, form } = parked;
+        let response = tokio::select! {
             biased;
-            response = &mut answer => {
-                self.lock().ready = Some(self.counted(response));
-                Some(again)
-            }
-            _ = self.watch.gone() => None,
-        }
+            response = &mut answer => self.counted(response),
+            _ = self.watch.gone() => return false,
+        };
+        // What it was made of is not needed any more, and a client may take its time.
+        drop(answer);
+        let ends = self.shared.ending.is_cancelled();
+        let told = Box::pin(form.tell(stream, response, ends)).await;
+        told.unwrap_or_else(|error| {
+            debug!(peer = %self.peer, %error, "connection ended early");
+            false
+        })
     }
 
     /// Whose connection it is.
@@ -109,15 +111,12 @@ impl Desk {
 
     fn begin(&self, request: http::Request<Incoming>) -> Option<Response> {
         let mut on_it = self.lock();
-        if let Some(response) = on_it.ready.take() {
-            return Some(response);
-        }
         let (head, body) = request.into_parts();
         if head_size(&head) > self.shared.limits.head {
             self.shared.traffic.refuse(Limit::Head);
             return Some(too_large_a_head());
         }
-        on_it.again = body.is_end_stream().then(|| again(&head)).flatten();
+        on_it.form = body.is_end_stream().then(|| Form::of(&head)).flatten();
         self.patience.0.store(false, Ordering::Relaxed);
         let taken = Taken::nothing(&self.shared.budget, self.peer.ip());
         let patience = self.patience.clone();
@@ -150,29 +149,4 @@ impl Desk {
     fn lock(&self) -> MutexGuard<'_, OnIt> {
         self.on_it.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The head of a request that is answered in the same form: with or without a body, and whether the
-/// connection goes on.
-fn again(head: &request::Parts) -> Option<Vec<u8>> {
-    let version = match head.version {
-        Version::HTTP_11 => "HTTP/1.1",
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => return None,
-    };
-    // It is answered by leaving HTTP.
-    if head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE) {
-        return None;
-    }
-    let mut again = Vec::with_capacity(64);
-    let line = [head.method.as_str(), " / ", version, "\r\n"];
-    line.iter().for_each(|part| again.extend_from_slice(part.as_bytes()));
-    let mut add = |value: &HeaderValue| {
-        for part in [b"Connection: ", value.as_bytes(), b"\r\n"] {
-            again.extend_from_slice(part);
-        }
-    };
-    head.headers.get_all(header::CONNECTION).iter().for_each(&mut add);
-    again.extend_from_slice(b"\r\n");
-    Some(again)
 }

@@ -38,6 +38,9 @@ impl Service for Echo {
             if request.head.uri.path() == "/news" {
                 blocked.fetch_add(1, Ordering::SeqCst);
                 let _guard = Blocked(blocked);
+                if request.head.uri.query() == Some("now") {
+                    return text(200, format!("news of {}", request.head.uri).into());
+                }
                 request.waits();
                 began.notify_one();
                 tokio::select! {
@@ -407,6 +410,43 @@ async fn a_request_that_waited_is_answered_in_its_own_form() {
         let (answer, ()) = tokio::join!(asking, telling);
         assert!(answer.starts_with(status) && answer.ends_with(end), "{request}: {answer}");
         blocked(&running, 0).await;
+    }
+}
+
+/// All that is answered to these bytes, where what waits is told its news as often as it asks.
+async fn conversation(said: &str) -> Vec<String> {
+    let running = start(Limits::default(), 100);
+    let mut client = connect(&running).await;
+    let telling = async {
+        loop {
+            running.began.notified().await;
+            running.news.notify_one();
+        }
+    };
+    let heard = tokio::select! {
+        heard = ask(&mut client, said) => heard,
+        () = telling => unreachable!("it never ends"),
+    };
+    heard.lines().filter(|line| !line.starts_with("Date: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_waited_is_answered_like_what_did_not() {
+    let last = "GET /x HTTP/1.1\r\nConnection: close\r\n\r\n";
+    for said in [
+        "GET /news?now HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
+        "GET /news?now HTTP/1.1\r\nConnection: x, Close\r\n\r\n".to_owned(),
+        "HEAD /news?now HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
+        "GET /news?now HTTP/1.0\r\n\r\n".to_owned(),
+        format!("GET /news?now HTTP/1.0\r\nConnection: keep-alive\r\n\r\n{last}"),
+        format!("GET /news?now HTTP/1.1\r\nConnection: keep-alive\r\n\r\n{last}"),
+        format!("GET /news?now HTTP/1.1\r\n\r\nHEAD /news?now HTTP/1.1\r\n\r\n{last}"),
+    ] {
+        let at_once = conversation(&said).await;
+        let late = conversation(&said.replace("?now", "?for")).await;
+        let late: Vec<String> = late.iter().map(|line| line.replace("?for", "?now")).collect();
+        assert_eq!(late, at_once, "{said}");
+        assert!(late.iter().any(|line| line.ends_with("200 OK")), "{late:?}");
     }
 }
 

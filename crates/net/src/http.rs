@@ -254,7 +254,11 @@ async fn connection(place: Place, stream: TcpStream, peer: SocketAddr, shared: A
     let _ = stream.set_nodelay(true);
     let (mut stream, watch) = Stream::new(stream, &shared.limits, shared.traffic.clone());
     let desk = Desk::new(&shared, peer, watch);
-    while let Some((mut idle, parked)) = Box::pin(engine(stream, &desk, &shared)).await {
+    // A connection on which nothing comes has no engine: its client may be silent, or still be reading.
+    while shared.hears(&stream).await {
+        let Some((mut idle, parked)) = Box::pin(engine(stream, &desk, &shared)).await else {
+            break;
+        };
         let goes_on = tokio::select! {
             biased;
             goes_on = desk.tell(parked, &mut idle.stream) => goes_on,
@@ -318,6 +322,19 @@ async fn engine(stream: Stream, desk: &Arc<Desk>, shared: &Shared) -> Option<(Id
 }
 
 impl Shared {
+    /// Waits for the first byte of a request; false where none comes in time.
+    async fn hears(&self, stream: &Stream) -> bool {
+        tokio::select! {
+            biased;
+            readable = stream.readable() => readable.is_ok(),
+            () = self.ending.cancelled() => false,
+            () = tokio::time::sleep(self.limits.header_timeout) => {
+                self.traffic.refuse(Limit::HeadTime);
+                false
+            }
+        }
+    }
+
     /// Comes when what is still running at the end gets no more time.
     async fn out_of_time(&self) {
         self.ending.cancelled().await;

@@ -62,6 +62,14 @@ impl Stream {
         Stream { before: before.into(), ..self }
     }
 
+    /// Waits until there is something to read, or the end.
+    pub async fn readable(&self) -> Result<()> {
+        match self.before.has_remaining() {
+            true => Ok(()),
+            false => self.line.socket.readable().await,
+        }
+    }
+
     /// Writes as the socket can take it; an error once the client is too far behind.
     fn poll_send(
         &mut self,

@@ -289,6 +289,8 @@ async fn a_header_that_does_not_come_closes_the_connection() {
     let running = start(limits, 100);
     assert_eq!(ask(&mut connect(&running).await, "GET / HT").await, "");
     assert_eq!(running.traffic.refused(Limit::HeadTime), 1);
+    assert_eq!(ask(&mut connect(&running).await, "").await, "", "nor one that is silent");
+    assert_eq!(running.traffic.refused(Limit::HeadTime), 2);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub mod binary;
 pub mod clock;
 pub mod commands;
 pub mod disk;
+pub mod files;
 pub mod golang;
 pub mod history;
 pub mod http;

@@ -246,6 +246,18 @@ impl Process {
         self.said.0.lock().expect("no thread panics while it holds this").clone()
     }
 
+    /// Waits until it has written all these words; what it has written then. Its words may come later than what they
+    /// tell of, since others carry them.
+    pub fn until_said(&self, words: &[&str]) -> Result<String> {
+        until("what it says", SOON, || {
+            let said = self.said();
+            match words.iter().find(|word| !said.contains(**word)) {
+                Some(missing) => Err(anyhow!("{missing:?} is not in:\n{said}")),
+                None => Ok(said),
+            }
+        })
+    }
+
     /// Its status, when it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -223,22 +223,27 @@ async fn large_bodies_that_do_not_end_keep_no_small_one_out() {
     let running = start(limits, 4 << 20);
     let most = "x".repeat(3 << 20);
     let mut unfinished = Vec::new();
-    let mut refused = 0;
     for _ in 0..4 {
         let mut client = connect(&running).await;
         let head =
             "PUT /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4000000\r\n\r\n";
         client.write_all(head.as_bytes()).await.unwrap();
         // The server may refuse before all is sent.
-        let sent = client.write_all(most.as_bytes()).await;
+        let _ = client.write_all(most.as_bytes()).await;
         let mut sign = [0; 12];
-        let told = tokio::time::timeout(Duration::from_millis(200), client.read(&mut sign)).await;
-        refused += usize::from(sent.is_err() || told.is_ok());
+        let _ = tokio::time::timeout(Duration::from_millis(200), client.read(&mut sign)).await;
         unfinished.push(client);
     }
-    assert_eq!(refused, 3, "the pool of large bodies holds one of these");
+    let refused = || running.traffic.refused(Limit::Bodies);
+    let three = async {
+        while refused() < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), three).await.expect("refusals");
     let answer = ask(&mut connect(&running).await, &put("1234")).await;
     assert!(answer.ends_with("1234"), "{answer}");
+    assert_eq!(refused(), 3, "the pool of large bodies holds one of these");
 }
 
 /// A client that reads no more than the status of an answer.
@@ -269,7 +274,7 @@ async fn a_body_that_many_do_not_read_counts_once() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_a_share_for_a_while() {
-    let write_timeout = Duration::from_millis(300);
+    let write_timeout = Duration::from_secs(2);
     let limits = Limits { write_timeout, answers: LARGE, ..Limits::default() };
     let running = start(limits, 100);
     let mut idle = connect(&running).await;
@@ -279,13 +284,13 @@ async fn a_client_that_does_not_read_holds_a_share_for_a_while() {
     assert_eq!(status_of_large(&running).await, "HTTP/1.1 503");
     assert_eq!(running.traffic.refused(Limit::Answers), 1);
     let given_up = async { while status_of_large(&running).await != "HTTP/1.1 200" {} };
-    tokio::time::timeout(Duration::from_secs(10), given_up).await.expect("its share is given back");
+    tokio::time::timeout(Duration::from_secs(30), given_up).await.expect("its share is given back");
     assert!(running.traffic.refused(Limit::WriteTime) > 0);
 }
 
 #[tokio::test]
 async fn a_header_that_does_not_come_closes_the_connection() {
-    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits { header_timeout: Duration::from_secs(1), ..Limits::default() };
     let running = start(limits, 100);
     assert_eq!(ask(&mut connect(&running).await, "GET / HT").await, "");
     assert_eq!(running.traffic.refused(Limit::HeadTime), 1);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use blackbox::files;
 use blackbox::http::Http;
 use blackbox::memory::returned_at_once;
 use blackbox::server::{Launch, Server};
@@ -196,6 +197,7 @@ fn storm(server: &Server, beats: &Beats, rounds: usize) -> Result<(Vec<Duration>
 
 #[test]
 fn a_storm_of_lists_loses_no_heartbeat() -> Result<()> {
+    files::allow_many()?;
     let many = json!({ "limits": { "http_max_conns_per_client": 2000 } });
     let server = returned_at_once(Launch::durable().config(&many)).start()?;
     register_all(&server)?;

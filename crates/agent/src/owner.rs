@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// How long a caller waits for the catalog while this node leads.
-const VISIBLE_LIMIT: Duration = Duration::from_secs(1);
+const VISIBLE_LIMIT: Duration = Duration::from_secs(5);
 /// Changes handed to the store and not answered; beyond, callers wait.
 const MAX_STORING: usize = 1024;
 

@@ -52,7 +52,7 @@ pub enum RegisterError {
 /// Registers on this node, as the agent's HTTP API offers it.
 pub trait Registrar: Send + Sync {
     /// Takes an instance with its checks: answered when it is stored and, where this node leads,
-    /// visible in the catalog (waited for at most a second).
+    /// visible in the catalog (waited for at most 5 s).
     ///
     /// A check that was there keeps its status and output.
     fn register(

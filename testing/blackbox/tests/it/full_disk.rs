@@ -83,8 +83,10 @@ fn below_the_reserve_writes_are_refused_and_reads_go_on() -> Result<()> {
     ensure!(server.dig("web.service.consul A")?.answer.len() == 1, "DNS goes on");
 
     small.fill(0)?; // others took the rest as well
-    let late =
-        json!({ "Name": "late", "Port": 1, "Meta": { "large": "x".repeat(500) } }).to_string();
+    // More than what may be left in the last block of the store.
+    let large = (0..10).map(|n| (format!("large{n}"), json!("x".repeat(500))));
+    let large = large.collect::<serde_json::Map<_, _>>();
+    let late = json!({ "Name": "late", "Port": 1, "Meta": large }).to_string();
     let agent = (0..100).try_for_each(|_| {
         http.put("/v1/agent/service/register", &late)?.expect_status(200).map(drop)
     });

@@ -9,7 +9,7 @@ use blackbox::http::read_answer;
 use blackbox::server::Launch;
 use blackbox::wait::{SOON, let_pass, until, until_true};
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The check's time, and how long the process stands still: both from its last report on.
 const TTL: Duration = Duration::from_secs(5);
@@ -25,7 +25,13 @@ fn a_report_that_came_while_the_process_stood_still_counts() -> Result<()> {
     let mut stream = TcpStream::connect(server.http)?;
     stream.set_read_timeout(Some(SOON))?;
     http.put_ok("/v1/agent/check/pass/beat", "")?;
-    let before = http.get("/v1/health/state/any")?.index()?;
+    let before = until("the catalog to show that it passes", SOON, || {
+        let shown = http.get("/v1/health/state/any")?;
+        let (index, rows) = (shown.index()?, shown.json()?);
+        let beats = |row: &Value| row["CheckID"] == "beat" && row["Status"] == "passing";
+        ensure!(rows.as_array().is_some_and(|rows| rows.iter().any(beats)), "{rows}");
+        Ok(index)
+    })?;
     server.process.signal(Signal::SIGSTOP)?;
     until_true("the process to stand still", SOON, || server.process.stands_still())?;
     // In time by the clock of whoever sends it.

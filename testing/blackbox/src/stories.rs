@@ -4,6 +4,7 @@
 //! what became of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -15,6 +16,18 @@ use crate::binary::{rutter, workspace};
 
 /// How many stories are told at once.
 const AT_ONCE: usize = 4;
+
+/// Stories whose own times are so short that a machine that is slow for a moment misses them, and the steps that differ
+/// then. When nothing else does, such a story is told again, in a fresh server.
+const SHORT_TIMES: [(&str, RangeInclusive<u32>); 2] = [
+    // Its sessions have two seconds in all, from their making to the renewal after a sleep of 1.2.
+    ("http/42-session-ttl", 4..=21),
+    // A check is reported and must be read within a second.
+    ("http/17-agent-check-updates", 54..=55),
+];
+
+/// How often such a story is told.
+const TELLINGS: usize = 3;
 
 /// Where the stories lie.
 pub fn fixtures() -> PathBuf {
@@ -38,8 +51,15 @@ pub fn recorded() -> Result<Vec<String>> {
 
 /// Replays one story in a fresh server. Only steps listed in `pending.txt` may differ, and each of them must.
 pub fn replay(story: &str) -> Result<()> {
-    let text = if all_are_wanted() { told_with_the_others(story)? } else { tell(story)? };
+    let mut text = if all_are_wanted() { told_with_the_others(story)? } else { tell(story)? };
     let pending = Pending::of(story, &std::fs::read_to_string(fixtures().join("pending.txt"))?)?;
+    for _ in 1..TELLINGS {
+        if !pending.was_too_late(story, &text) {
+            break;
+        }
+        println!("{story} may have been too slow and is told again:\n{text}");
+        text = tell(story)?;
+    }
     pending.judge(story, &text)
 }
 
@@ -130,6 +150,15 @@ impl Pending {
             }
         }
         Ok(pending)
+    }
+
+    /// Do steps differ that are not listed, and only such as a slow machine misses?
+    fn was_too_late(&self, story: &str, text: &str) -> bool {
+        let short = SHORT_TIMES.iter().find(|(name, _)| *name == story);
+        let lines = || text.lines().filter(|line| !is_tally(line)).map(step_of);
+        let is_late = |step: u32| short.is_some_and(|(_, steps)| steps.contains(&step));
+        lines().flatten().any(|step| !self.steps.contains(&step))
+            && lines().all(|step| step.is_some_and(|n| is_late(n) || self.steps.contains(&n)))
     }
 
     fn judge(&self, story: &str, text: &str) -> Result<()> {
@@ -231,6 +260,24 @@ mod tests {
         for wrong in ["http/a 3", "http/a x why", "http/a 3- why"] {
             assert!(Pending::of("http/a", wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_what_a_slow_machine_misses_is_told_again() {
+        for (story, said, again) in [
+            ("http/42-session-ttl", "b step 8 (x): x\nb step 14 (x): x\n9 passed, 2 failed", true),
+            ("http/42-session-ttl", "b step 8 (x): x\nb step 3 (x): x\n9 passed, 2 failed", false),
+            ("http/42-session-ttl", "b step 8 (x): x\nb: stopped: KeyError()\n", false),
+            ("http/42-session-ttl", "21 passed, 0 failed", false),
+            ("http/b", "b step 8 (x): x\n", false),
+        ] {
+            assert_eq!(Pending::default().was_too_late(story, said), again, "{story} {said}");
+        }
+        let steps = BTreeSet::from([3]);
+        let said = "b step 3 (x): x\nb step 54 (x): x\n";
+        let pending = Pending { steps, stops: false };
+        assert!(pending.was_too_late("http/17-agent-check-updates", said));
+        assert!(!pending.was_too_late("http/17-agent-check-updates", "b step 3 (x): x\n"));
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@
 //! Everything here runs `rutter` as a user does: as a process, over sockets. Nothing of the product's own crates is
 //! used, so that a mistake shared by a writer and a reader inside cannot hide. Tests live in `tests/it`.
 
+pub mod addresses;
 pub mod binary;
 pub mod clock;
 pub mod commands;

@@ -2,7 +2,7 @@
 
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 
 /// Answers every connection with these bytes and passes on what it was asked.
@@ -181,15 +181,16 @@ async fn an_endless_body_is_read_to_a_limit() {
     assert_observed(&observe(definition).await, Status::Passing, &output);
 }
 
-/// An address where nobody listens.
-async fn dead() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().to_string()
+/// An address where nobody listens, as long as its socket lives.
+fn dead() -> (String, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    (socket.local_addr().unwrap().to_string(), socket)
 }
 
 #[tokio::test]
 async fn where_nobody_listens_is_critical_in_the_words_operators_know() {
-    let address = dead().await;
+    let (address, _held) = dead();
     let refused = format!("dial tcp {address}: connect: connection refused");
     let output = format!("Get \"http://{address}/\": {refused}");
     let observation = observe(http(&format!("http://{address}/"))).await;
@@ -378,7 +379,7 @@ async fn a_grpc_server_says_itself_how_it_is() {
     let address = health_server(1, "12").await;
     let output = "rpc error: code = Unimplemented desc = ";
     assert_observed(&observe(grpc(address)).await, Status::Critical, output);
-    let address = dead().await;
+    let (address, _held) = dead();
     let output = format!(
         "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while \
          dialing: dial tcp {address}: connect: connection refused\""
@@ -391,7 +392,7 @@ async fn a_ping_of_http2_is_answered_or_not() {
     let h2ping = |target: &str| CheckDefinition { h2ping: target.into(), ..Default::default() };
     let address = health_server(1, "0").await;
     assert_observed(&observe(h2ping(&address)).await, Status::Passing, "HTTP2 ping was successful");
-    let address = dead().await;
+    let (address, _held) = dead();
     let output =
         format!("Failed to dial to {address}: dial tcp {address}: connect: connection refused");
     assert_observed(&observe(h2ping(&address)).await, Status::Critical, &output);

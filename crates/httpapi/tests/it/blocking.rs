@@ -165,7 +165,7 @@ async fn a_touch_that_changes_nothing_wakes_nobody_and_moves_the_index() {
     face.must("/v1/kv/k/a", "1").await;
     let now = face.get("/v1/kv/k/?keys").await;
     let at = face.address();
-    let path = format!("/v1/kv/k/?keys&index={}&wait=500ms", now.index());
+    let path = format!("/v1/kv/k/?keys&index={}&wait=2s", now.index());
     let reader = tokio::spawn(async move { ask(at, "GET", &path, "", "").await });
     until("it waits", || face.catalog.waiters().watched() == 1).await;
     face.must("/v1/kv/k/a", "2").await;
@@ -181,7 +181,7 @@ async fn the_end_of_a_wait_needs_a_leader_unless_stale_will_do() {
     let index = face.get("/v1/kv/a").await.index();
     let at = face.address();
     let readers = ["", "&consistent", "&stale"].map(|query| {
-        let path = format!("/v1/kv/a?index={index}&wait=300ms{query}");
+        let path = format!("/v1/kv/a?index={index}&wait=2s{query}");
         tokio::spawn(async move { ask(at, "GET", &path, "", "").await })
     });
     until("all wait", || face.catalog.waiters().waiting() == 3).await;

@@ -1,6 +1,7 @@
 //! Checks that the agent runs: scripts and their ends above all, by process id.
 
 use anyhow::{Result, ensure};
+use blackbox::addresses::Dead;
 use blackbox::server::{Launch, Server};
 use blackbox::wait::{SOON, until};
 use blackbox::web::Web;
@@ -200,15 +201,17 @@ fn a_script_taken_while_scripts_were_enabled_is_kept_and_says_why_it_does_not_ru
 fn a_failure_shows_once_there_were_enough_in_a_row() -> Result<()> {
     let launch = with_scripts();
     let server = launch.start()?;
-    let runs = launch.dir().join("runs");
-    let mut body =
-        script(&format!("echo x >> {0}; test $(wc -l < {0}) = 1 || exit 2", runs.display()));
+    let (fails, runs) = (launch.dir().join("fails"), launch.dir().join("runs"));
+    let line =
+        format!("test -e {} || exit 0; echo x >> {}; exit 2", fails.display(), runs.display());
+    let mut body = script(&line);
     body["FailuresBeforeCritical"] = json!(3);
     check(&server, &body)?;
     wait_result(&server, "passing", "")?;
+    std::fs::write(&fails, "")?;
     wait_result(&server, "critical", "")?;
-    let ran = std::fs::read_to_string(&runs)?.lines().count();
-    ensure!(ran >= 4, "critical after {ran} runs");
+    let failed = std::fs::read_to_string(&runs)?.lines().count();
+    ensure!(failed >= 3, "critical after {failed} failures");
     Ok(())
 }
 
@@ -229,9 +232,10 @@ fn one_check_of_each_kind_finds_a_server_and_misses_it() -> Result<()> {
     wait_result(&server, "critical", &format!("Get \"{https}\": {no_tls}"))?;
     check(&server, &json!({ "Name": "c", "TCP": web.addr.to_string(), "Interval": "1s" }))?;
     wait_result(&server, "passing", &format!("TCP connect {}: Success", web.addr))?;
-    let dead = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    check(&server, &json!({ "Name": "c", "TCP": dead.to_string(), "Interval": "1s" }))?;
-    wait_result(&server, "critical", &format!("dial tcp {dead}: connect: connection refused"))?;
+    let dead = Dead::take()?;
+    check(&server, &json!({ "Name": "c", "TCP": dead.addr.to_string(), "Interval": "1s" }))?;
+    let refused = format!("dial tcp {}: connect: connection refused", dead.addr);
+    wait_result(&server, "critical", &refused)?;
     let silent = std::net::UdpSocket::bind("127.0.0.1:0")?;
     let udp = silent.local_addr()?.to_string();
     check(&server, &json!({ "Name": "c", "UDP": udp, "Interval": "1s", "Timeout": "100ms" }))?;

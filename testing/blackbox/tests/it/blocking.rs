@@ -163,11 +163,11 @@ fn a_wait_that_is_over_gives_the_same_answer_and_index(server: &Server) -> Resul
 
 /// Follows a read by its index until `done`; every index is higher than the one before.
 fn follow(server: &Server, path: &str, done: impl Fn(&Answer) -> bool) -> Result<usize> {
-    let mut http = server.client();
+    let mut http = server.client().patient(Duration::from_secs(90));
     let (mut index, mut answers) = (0, 0);
     loop {
         let joint = if path.contains('?') { '&' } else { '?' };
-        let answer = http.get(&format!("{path}{joint}index={index}&wait=10s"))?;
+        let answer = http.get(&format!("{path}{joint}index={index}&wait=60s"))?;
         let next = answer.index()?;
         ensure!(next > index, "{path}: index {index}, then {next}: {}", answer.text());
         (index, answers) = (next, answers + 1);

@@ -1,21 +1,18 @@
 //! How commands find an agent, what they say when there is none, and how they exit.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Result, ensure};
+use blackbox::addresses::Dead;
 use blackbox::commands::{Cli, Recorder};
 use blackbox::server::Launch;
 
-/// A port at which nobody listens.
-fn dead() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
 #[test]
 fn a_refused_connection_is_told_in_gos_words() -> Result<()> {
-    let at = dead()?;
+    let dead = Dead::take()?;
+    let at = dead.addr.to_string();
     let cli = Cli::new().env("CONSUL_HTTP_ADDR", &at);
     let refused = format!("dial tcp {at}: connect: connection refused\n");
     let cases: [(&[&str], &str); 8] = [

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use blackbox::addresses::own_loopback;
 use blackbox::commands::Cli;
 use blackbox::server::{Launch, Server};
 use blackbox::wait::{SOON, until};
@@ -177,12 +178,13 @@ fn what_an_agent_refuses_ends_the_watch() -> Result<()> {
 
 #[test]
 fn a_watch_with_a_program_outlives_its_agent() -> Result<()> {
-    let (server, cli) = start()?;
-    let port = server.http.port().to_string();
+    let launch = Launch::dev().args(&["-client", &own_loopback().to_string()]);
+    let server = launch.start()?;
+    let (cli, port) = (Cli::of(server.http), server.http.port().to_string());
     let watching = Watching::start(&cli, &["-type=key", "-key=a"])?;
     watching.ran(1)?;
     server.kill()?;
-    let server = Launch::dev().args(&["-http-port", &port]).start()?;
+    let server = launch.args(&["-http-port", &port]).start()?;
     cli.says(&["kv", "put", "a", "1"])?;
     ensure!(watching.ran(2)?.1["Value"] == "MQ==", "what the new agent says");
     server.stop()

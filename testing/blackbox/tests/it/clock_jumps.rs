@@ -13,7 +13,7 @@ use blackbox::wait::{SOON, until};
 use serde_json::json;
 
 /// Far longer than each expiry of these tests, far shorter than a day.
-const EXPIRED: Duration = Duration::from_secs(120);
+const EXPIRED: Duration = Duration::from_secs(300);
 
 /// How long a lock is kept from others after its session went.
 const LOCK_DELAY: Duration = Duration::from_secs(40);
@@ -57,9 +57,9 @@ fn session(http: &mut Http, body: &serde_json::Value) -> Result<String> {
 impl Alive {
     fn begin(server: &Server) -> Result<Alive> {
         let mut http = server.client();
-        let check = json!({ "Name": "beat", "TTL": "10s", "Status": "passing" });
+        let check = json!({ "Name": "beat", "TTL": "30s", "Status": "passing" });
         http.put_ok("/v1/agent/check/register", check.to_string())?;
-        let alive = session(&mut http, &json!({ "TTL": "10s", "NodeChecks": [] }))?;
+        let alive = session(&mut http, &json!({ "TTL": "30s", "NodeChecks": [] }))?;
         http.put_ok(&format!("/v1/kv/held?acquire={alive}"), "x")?;
         http.put_ok("/v1/kv/deleted/a", "x")?;
         http.delete("/v1/kv/deleted/a")?.expect_status(200)?;

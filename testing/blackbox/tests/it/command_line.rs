@@ -249,11 +249,14 @@ fn a_file_in_hcl_is_taken() -> Result<()> {
 fn what_has_no_effect_yet_is_said_and_does_not_stop_it() -> Result<()> {
     let config = json!({ "ports": { "grpc": 8502, "https": 8501 }, "retry_join": ["a"], "ui_config": { "enabled": true } });
     let server = Launch::dev().config(&config).start()?;
-    let said = server.process.said();
-    for key in ["ports.grpc", "ports.https", "retry_join", "ui_config"] {
-        let warned = said.lines().any(|line| line.contains("WARN") && line.contains(key));
-        ensure!(warned, "no warning of {key}:\n{said}");
-    }
+    until("the warnings", SOON, || {
+        let said = server.process.said();
+        for key in ["ports.grpc", "ports.https", "retry_join", "ui_config"] {
+            let warned = said.lines().any(|line| line.contains("WARN") && line.contains(key));
+            ensure!(warned, "no warning of {key}:\n{said}");
+        }
+        Ok(())
+    })?;
     server.stop()
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use blackbox::addresses::own_loopback;
 use blackbox::binary::workspace;
 use blackbox::http::Http;
 use blackbox::server::Server;
@@ -125,7 +126,7 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(directory: &Path, server: SocketAddr) -> Result<Prometheus> {
-        let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let at = TcpListener::bind((own_loopback(), 0))?.local_addr()?;
         let config = directory.join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- \

@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 /// Starts on damaged files. Either it refuses and says why, or everything acknowledged is there.
 fn survives(data: &Path) -> Result<bool> {
     let mut process = Launch::durable_at(data).spawn()?;
-    let ready = until("ports or an end", SOON, || {
+    let ready = until("ports or an end", 4 * SOON, || {
         let said = process.said();
         ensure!(process.ended()?.is_some() || said.contains("ports:"), "neither");
         Ok(())

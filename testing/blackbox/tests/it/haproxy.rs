@@ -1,7 +1,7 @@
 //! HAProxy, configured by our example, follows a service by its SRV records and loses no request on the way.
 //!
 //! The backends and the client are threads of this test; HAProxy and rutter are processes. They listen on a loopback
-//! address of this process's own, so that nobody takes rutter's ports while it restarts.
+//! address of this test's own, so that nobody takes rutter's ports while it restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use blackbox::addresses::own_loopback;
 use blackbox::binary::workspace;
 use blackbox::http::Http;
 use blackbox::packet;
@@ -182,11 +183,6 @@ impl Drop for Traffic {
             let _ = thread.join();
         }
     }
-}
-
-/// A loopback address that no other process of ours has.
-fn own_loopback() -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x7f10_0000 + std::process::id() % 0x00ef_0000)
 }
 
 fn free_port(ip: Ipv4Addr) -> Result<SocketAddr> {

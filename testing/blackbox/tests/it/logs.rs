@@ -126,14 +126,15 @@ fn lines_go_to_files_that_are_rotated_and_removed() -> Result<()> {
     let directory = launch.dir().join("logs");
     std::fs::create_dir(&directory)?;
     let path = format!("{}/", directory.display());
-    let server = launch
+    let launch = launch
         .args(&["-log-level", "debug", "-log-file", &path, "-log-rotate-bytes", "2000"])
-        .args(&["-log-rotate-max-files", "2", "-log-rotate-duration", "1h"])
-        .start()?;
+        .args(&["-log-rotate-max-files", "2", "-log-rotate-duration", "1h"]);
+    let server = launch.start()?;
     let mut client = server.client();
     for n in 0..100 {
         client.put_ok("/v1/kv/a", n.to_string())?;
     }
+    server.stop()?; // a line is in its file, or not, when nobody writes any more
     let files = files(&directory)?;
     ensure!(files.len() == 3, "{files:?}");
     for file in &files {
@@ -161,11 +162,7 @@ fn a_log_file_that_cannot_be_written_is_refused() -> Result<()> {
 fn syslog_is_taken_with_a_warning() -> Result<()> {
     let launch = Launch::dev().args(&["-syslog"]).config(&json!({"enable_syslog": true}));
     let server = launch.start()?;
-    let said = server.process.said();
-    for word in ["-syslog is accepted", "enable_syslog is accepted"] {
-        ensure!(said.contains(word), "{word} in:\n{said}");
-    }
-    Ok(())
+    server.process.until_said(&["-syslog is accepted", "enable_syslog is accepted"]).map(drop)
 }
 
 /// Row K3 of the tutorial's claims.
@@ -200,25 +197,16 @@ fn called_as_consul_it_says_what_scripts_wait_for() -> Result<()> {
         "Synced service 'consul'\n",
         "Synced service 'web'\n",
     ];
-    until("Consul's words", SOON, || {
-        let said = server.process.said();
-        for word in words {
-            ensure!(said.contains(word), "{word:?} in:\n{said}");
-        }
-        Ok(())
-    })?;
+    server.process.until_said(&words)?;
     server.stop()
 }
 
 #[test]
 fn called_as_rutter_it_speaks_for_itself() -> Result<()> {
     let server = Launch::dev().start()?;
-    let said = server.process.said();
-    for word in
-        ["==> rutter agent running!\n", " Data: in memory\n", "leadership taken up: node=n1"]
-    {
-        ensure!(said.contains(word), "{word:?} in:\n{said}");
-    }
+    let words =
+        ["==> rutter agent running!\n", " Data: in memory\n", "leadership taken up: node=n1"];
+    let said = server.process.until_said(&words)?;
     for word in ["Bootstrap mode enabled", "New leader elected", "Consul agent running"] {
         ensure!(!said.contains(word), "{word:?} in:\n{said}");
     }

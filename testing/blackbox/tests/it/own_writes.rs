@@ -1,11 +1,11 @@
 //! Who was told that a write is done sees it in the next read, by HTTP and by DNS, also while others write.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use blackbox::packet;
 use blackbox::server::{Launch, Server};
+use blackbox::wait::SOON;
 use serde_json::json;
 
 const WRITERS: usize = 16;
@@ -14,7 +14,7 @@ const PAIRS: usize = 10_000;
 /// One writer: registers its service with a new address, then asks both faces for it at once.
 fn pairs(server: &Server, writer: usize, left: &AtomicUsize) -> Result<()> {
     let mut http = server.client();
-    let socket = packet::udp(server.dns, Duration::from_secs(5))?;
+    let socket = packet::udp(server.dns, SOON)?;
     let question = packet::question(1, &format!("own{writer}.service.consul"), 1);
     let take = |n: usize| n.checked_sub(1);
     while let Ok(n) = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {

@@ -391,12 +391,13 @@ fn readable(packages: &Path) -> Result<TempDir> {
     Ok(copy)
 }
 
-/// A port below those that the kernel gives away by itself, so that it stays free while its program is down.
+/// A port below those that the kernel gives away by itself, so that it stays free while its program is down, and above
+/// those of the replayed stories.
 fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let mut ports = (0..1000).map(|_| {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        20_000 + (std::process::id() % 10_000) as u16 + step % 1000
+        30_000 + (std::process::id() % 1700) as u16 + step % 1000
     });
     let free = |port: &u16| {
         TcpListener::bind(("127.0.0.1", *port)).is_ok()

@@ -198,14 +198,14 @@ impl Explained<'_, '_> {
         if let Some((_, _, causes)) = told {
             return Verdict::new(self.scene, "dns", offer, causes);
         }
+        let Some(absence) = answer.absence else {
+            let remedy = "let DNS read its service and its node";
+            return Verdict::out("dns", CauseShape::plain("unseen", "DNS does not see it", remedy));
+        };
         let names = self.scene.call.context.names.as_ref();
         let usual = names.and_then(|names| names.of_service(&of.service, of.tag.as_deref()));
         let remedy = usual.map_or_else(String::new, |name| format!("ask for {name}"));
-        let cause = match answer.absence {
-            Some(absence) => CauseShape::plain(absence.name(), absence.text(), remedy),
-            None => CauseShape::plain("unseen", "DNS does not see it", remedy),
-        };
-        Verdict::out("dns", cause)
+        Verdict::out("dns", CauseShape::plain(absence.name(), absence.text(), remedy))
     }
 
     /// What DNS is asked, and answers; nothing where it cannot be asked.

@@ -1,10 +1,13 @@
 //! What is explained of HTTP is what HTTP answers: random catalogs, asked, explained and mended.
 
-use crate::support::{Face, start};
-use catalog::Command;
+use crate::support::{Face, start, start_with};
+use catalog::why::Absence;
+use catalog::{Acl, Command, View};
 use model::{Check, Instance, Node, Phase, Status, Text};
+use seams::{Meaning, NameAnswer, NameQuestion, Names};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Chance that can be repeated.
 struct Chance(u64);
@@ -293,6 +296,49 @@ async fn a_remedy_leaves_the_rest_of_a_row_as_it_was() {
         row["Checks"][0]["ServiceTags"].take();
     }
     assert_eq!(after, expected);
+}
+
+/// A DNS face that says nothing of any instance.
+struct Silent(Option<Absence>);
+
+impl Names for Silent {
+    fn of_service(&self, service: &str, _tag: Option<&str>) -> Option<String> {
+        (service != "unspeakable").then(|| format!("{service}.service.consul."))
+    }
+
+    fn of_node(&self, _node: &str) -> Option<String> {
+        None
+    }
+
+    fn meaning(&self, _name: &str, _qtype: u16) -> Option<Meaning> {
+        None
+    }
+
+    fn explain(&self, _view: &View, _question: &NameQuestion<'_>) -> Option<NameAnswer> {
+        let (reason, instances) = (None, Vec::new());
+        Some(NameAnswer { code: "NXDOMAIN", records: 0, reason, absence: self.0, instances })
+    }
+}
+
+#[tokio::test]
+async fn of_what_dns_says_nothing_is_never_said_to_be_served() {
+    for (absence, service, expected) in [
+        (None, "web", "unseen"),
+        (Some(Absence::NoSuchForm), "web", "no_such_form"),
+        (None, "unspeakable", "name"),
+    ] {
+        let face = start_with(Acl::Off, |context| context.names = Some(Arc::new(Silent(absence))));
+        let body =
+            format!(r#"{{"Node":"n7","Address":"10.0.0.7","Service":{{"Service":"{service}"}}}}"#);
+        face.must("/v1/catalog/register", &body).await;
+        let told = face.get(&format!("/v1/rutter/why/{service}")).await.body;
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let [dns, http] = [0, 1].map(|door| &told["Instances"][0]["Verdicts"][door]);
+        assert_eq!((&dns["Door"], &dns["Served"]), (&"dns".into(), &false.into()), "{told}");
+        assert_eq!(dns["Causes"][0]["Name"], expected, "{told}");
+        assert_eq!((&http["Door"], &http["Served"]), (&"http".into(), &true.into()), "{told}");
+        assert_eq!(told["Doors"][0]["Served"], 0, "{told}");
+    }
 }
 
 #[tokio::test]

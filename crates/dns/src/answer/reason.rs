@@ -9,7 +9,9 @@
 //! | does not fit anyway, so that TC is due | the last one of a choice made at random |
 //! | fits | nothing: the reason is not told, and TC, where that is enabled, says that there is one |
 //!
-//! [`Answer::safe`] is the last place after which there was room.
+//! RFC 8914 would leave the error out in the first two cases, too. There six bytes of sixteen would often
+//! decide whether the asker learns that there is more; what is lost for them is glue, or one of many that
+//! were drawn. [`Answer::safe`] is the last place after which there was room.
 
 use super::Answer;
 use crate::encoded::{Chunk, ServiceRow};

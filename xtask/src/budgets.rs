@@ -1,7 +1,7 @@
 //! Instruction counts under callgrind, held in `bench/budgets.toml`.
 //!
-//! They depend on the compiler and on what valgrind makes of the machine's libraries, so the file names both
-//! versions: with others the counts are told and not held.
+//! They depend on the compiler, on the C library and on what valgrind makes of both, so the file names these versions:
+//! with others the counts are told and not held. On the processor they must not depend.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +20,11 @@ const FILE: &str = "bench/budgets.toml";
 const TOLERANCE: u64 = 30;
 
 const VALGRIND: &str = "valgrind";
+
+/// glibc copies and compares as the processor can, and a copy by one instruction counts as one for each byte. Without
+/// these three features it takes the same way on every x86-64, whatever else a processor has.
+const SAME_EVERYWHERE: (&str, &str) =
+    ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-ERMS,-AVX_Fast_Unaligned_Load");
 
 /// The function within which instructions are counted, of `bench/budgets/src/main.rs`.
 const MEASURED: &str = "--toggle-collect=budgets_measured";
@@ -97,6 +102,7 @@ fn is_within(count: u64, held: Option<u64>) -> bool {
 fn count(program: &Path, task: &str) -> Result<u64> {
     let mut valgrind = Command::new(VALGRIND);
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", MEASURED]);
+    valgrind.env(SAME_EVERYWHERE.0, SAME_EVERYWHERE.1);
     let done = valgrind.arg(program).arg(task).stdin(Stdio::null()).output();
     let done = done.context("start valgrind")?;
     let (says, log) =
@@ -121,20 +127,28 @@ fn collected(log: &str) -> Option<u64> {
 struct Versions {
     rustc: String,
     valgrind: String,
+    libc: String,
+    architecture: String,
 }
 
 impl std::fmt::Display for Versions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} and {}", self.rustc, self.valgrind)
+        let Versions { rustc, valgrind, libc, architecture } = self;
+        write!(f, "{rustc}, {valgrind} and {libc} on {architecture}")
     }
 }
 
 impl Versions {
     fn here() -> Result<Versions> {
-        let version = |program: &str| -> Result<String> {
-            Ok(shell::output(Command::new(program).arg("--version"))?.trim().to_owned())
+        let says = |program: &str, word: &str| -> Result<String> {
+            Ok(shell::output(Command::new(program).arg(word))?.trim().to_owned())
         };
-        Ok(Versions { rustc: version("rustc")?, valgrind: version(VALGRIND)? })
+        Ok(Versions {
+            rustc: says("rustc", "--version")?,
+            valgrind: says(VALGRIND, "--version")?,
+            libc: says("getconf", "GNU_LIBC_VERSION").unwrap_or_else(|_| "no glibc".to_owned()),
+            architecture: std::env::consts::ARCH.to_owned(),
+        })
     }
 
     /// Reads the file: `name = "text"` and `name = number`, with comments.
@@ -153,16 +167,23 @@ impl Versions {
             }
         }
         let mut word = |name| words.remove(name).with_context(|| format!("{FILE} names no {name}"));
-        Ok((Versions { rustc: word("rustc")?, valgrind: word("valgrind")? }, counts))
+        let versions = Versions {
+            rustc: word("rustc")?,
+            valgrind: word("valgrind")?,
+            libc: word("libc")?,
+            architecture: word("architecture")?,
+        };
+        Ok((versions, counts))
     }
 
     fn write(&self, counts: &[(String, u64)]) -> String {
+        let Versions { rustc, valgrind, libc, architecture } = self;
         let mut text = format!(
             "# Instructions that each of these takes, counted by callgrind: `cargo xtask budgets`, also in\n\
              # `cargo xtask test`, 3 % more or less allowed. After a change that is meant to move one:\n\
-             # `cargo xtask budgets --update`. They depend on both versions; with others they are told, not held.\n\
-             rustc = \"{}\"\nvalgrind = \"{}\"\n\n[instructions]\n",
-            self.rustc, self.valgrind
+             # `cargo xtask budgets --update`. They depend on these versions; with others they are told, not held.\n\
+             rustc = \"{rustc}\"\nvalgrind = \"{valgrind}\"\nlibc = \"{libc}\"\n\
+             architecture = \"{architecture}\"\n\n[instructions]\n"
         );
         for (name, count) in counts {
             writeln!(text, "{name} = {count}").expect("a string takes every word");
@@ -191,7 +212,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let versions = Versions { rustc: "rustc 1".into(), valgrind: "valgrind-3".into() };
+        let versions = Versions {
+            rustc: "rustc 1".into(),
+            valgrind: "valgrind-3".into(),
+            libc: "glibc 2".into(),
+            architecture: "x86_64".into(),
+        };
         let text = versions.write(&[("a".into(), 7), ("b".into(), 1_000_000)]);
         let (read, counts) = Versions::read(&text).unwrap();
         assert_eq!(read, versions);

@@ -284,8 +284,9 @@ impl Asked<'_> {
         let aside = &self.call.aside;
         let mut held = 0;
         loop {
+            let made = || self.kept(&view, reader, Kept::peek);
             let make = || self.make(&view, since, reader);
-            let evaluation = aside.evaluate(self.wish(), self.insists, make);
+            let evaluation = aside.evaluate(self.wish(), self.insists, made, make);
             let interest = match evaluation.await {
                 Ok(found) => return Ok((found, view.index())),
                 Err(Stop::Problem(problem)) => return Err(problem),

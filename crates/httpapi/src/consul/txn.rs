@@ -209,12 +209,17 @@ impl Told<'_> {
         let mut status = StatusCode::OK;
         let path = format!("/v1/txn {print:x}");
         let wish = Wish { class: Class::Read, path: &path, below: true, always: false };
-        let made = call.aside.evaluate(wish, Insists::No, || {
-            let (kind, body) = self.told(find()?);
-            status = kind;
-            let body = Body::Json(body);
-            Ok(Found { body, index: Index(1), watches: Vec::new(), filtered: false })
-        });
+        let made = call.aside.evaluate(
+            wish,
+            Insists::No,
+            || None,
+            || {
+                let (kind, body) = self.told(find()?);
+                status = kind;
+                let body = Body::Json(body);
+                Ok(Found { body, index: Index(1), watches: Vec::new(), filtered: false })
+            },
+        );
         let content = match made.await?.body {
             Body::Json(body) | Body::Raw(body) => Content::Json(body),
             Body::Absent => Content::Nothing,

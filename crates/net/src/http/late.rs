@@ -52,6 +52,7 @@ impl Form {
         let goes_on = self.goes_on && !ends && !says(&head.headers, "close");
         let told = Bytes::from(self.head(&head, body.len(), goes_on));
         let body = if self.has_body(head.status) { body } else { Bytes::new() };
+        drop(head);
         stream.write_all_buf(&mut told.chain(body)).await?;
         stream.flush().await?;
         if !goes_on {

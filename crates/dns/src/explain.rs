@@ -175,6 +175,11 @@ fn instances(
     };
     let somebody = judged.iter().any(|(_, causes, chunk)| told(causes, chunk));
     let judged = judged.into_iter().map(|(instance, mut causes, chunk)| {
+        if want == Want::Nothing {
+            // Whatever else is mended, it has no such records.
+            causes.insert(0, Cause::Address(family(want, qtype)));
+            return (instance.node.clone(), instance.id.clone(), causes);
+        }
         if let Some(chunk) = chunk.filter(|chunk| chunk.wanted(want) == 0) {
             let is_alias = chunk.host != 0 && want.may_be_alias();
             if is_alias && somebody {

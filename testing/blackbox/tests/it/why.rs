@@ -342,12 +342,17 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         what: "a record that only the zone has",
-        seed: &[(CATALOG, r#"{"Node":"m16","Address":"10.0.1.16","Service":{"Service":"soa"}}"#)],
+        seed: &[(
+            CATALOG,
+            r#"{"Node":"m16","Address":"10.0.1.16","Service":{"Service":"soa"},
+            "Check":{"CheckID":"ill","Status":"critical"}}"#,
+        )],
         asked: "-as=dns -type=SOA soa",
         says: &[
             "serves 0 of 1",
             "left out: it has no record of this type: it is the zone's own",
             "ask for A, AAAA or SRV",
+            "and then: check \"ill\"",
         ],
         dug: None,
         undo: Undo::Nothing,

@@ -4,7 +4,7 @@
 
 use crate::consul::blocking::Scene;
 use crate::consul::catalog::datacenter;
-use crate::consul::shapes::{BareCheck, NodeService};
+use crate::consul::shapes::{BareCheck, NO_PROXY, NodeService};
 use catalog::why::{Remedy, path_segment};
 use model::{Check, Instance, Row};
 use serde::Serialize;
@@ -76,8 +76,8 @@ pub fn requests(scene: &Scene, remedy: &Remedy, row: &Row<Instance>) -> Vec<Requ
 fn pass(scene: &Scene, row: &Row<Check>) -> RequestShape {
     let mut check = value(&BareCheck(row));
     check["Status"] = "passing".into();
-    check["Output"] = "".into();
-    remove(&mut check, &["CreateIndex", "ModifyIndex", "ServiceName", "ServiceTags"]);
+    let stale = ["Output", "CreateIndex", "ModifyIndex", "ServiceName", "ServiceTags", "Node"];
+    tidy(&mut check, &stale);
     let body = json!({
         "Datacenter": datacenter(scene),
         "Node": row.node.as_str(),
@@ -92,7 +92,7 @@ fn tagged(scene: &Scene, row: &Row<Instance>, tag: &str) -> Option<RequestShape>
     let mut service = value(&NodeService(row));
     let tags = row.tags.iter().map(|own| own.as_str()).chain([tag]);
     service["Tags"] = tags.collect();
-    remove(&mut service, &["CreateIndex", "ModifyIndex", "PeerName"]);
+    tidy(&mut service, &["CreateIndex", "ModifyIndex", "PeerName"]);
     let node = row.node.as_str();
     if !row.owner.reconciles() {
         let body = json!({
@@ -107,7 +107,7 @@ fn tagged(scene: &Scene, row: &Row<Instance>, tag: &str) -> Option<RequestShape>
         return None;
     }
     let name = service["Service"].take();
-    remove(&mut service, &["Service"]);
+    tidy(&mut service, &["Service"]);
     service["Name"] = name;
     Some(RequestShape::agent(node, "/v1/agent/service/register".to_owned(), service))
 }
@@ -116,8 +116,23 @@ fn value<T: Serialize>(shape: &T) -> Value {
     serde_json::to_value(shape).expect("shapes have text keys")
 }
 
-fn remove(value: &mut Value, keys: &[&str]) {
-    if let Some(members) = value.as_object_mut() {
-        keys.iter().for_each(|key| drop(members.remove(*key)));
-    }
+/// Takes these members away, and those that say what is so without them: people read it, too.
+fn tidy(value: &mut Value, keys: &[&str]) {
+    let Some(members) = value.as_object_mut() else { return };
+    members.retain(|key, value| {
+        let usual = match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty() || *value == no_proxy(),
+            Value::Number(number) => number.as_i64() == Some(0),
+            Value::Bool(true) => false,
+        };
+        !usual && !keys.contains(&key.as_str())
+    });
+}
+
+/// What is shown of a service without a proxy.
+fn no_proxy() -> Value {
+    serde_json::from_str(NO_PROXY).unwrap_or_default()
 }

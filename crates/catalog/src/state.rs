@@ -12,8 +12,8 @@ use crate::tables::sorted::{ByCheckId, ById, ByInstance, ByService, Place, Table
 use crate::watch::Touched;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    Check, Index, Instance, KvEntry, KvKey, Node, NodeId, Owner, Row, Session, SessionId, Tenant,
-    Timestamp,
+    Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, Owner, Row, Session, SessionId,
+    Tenant, Timestamp,
 };
 use std::sync::Arc;
 
@@ -215,43 +215,40 @@ impl State {
     }
 
     /// The instances of a node, by folded id.
-    pub(crate) fn instances_of<'s>(
-        &'s self,
-        node: &NodeKey,
-    ) -> impl Iterator<Item = &'s Arc<Row<Instance>>> + use<'s> {
-        let name = node.node.clone();
-        let rows = self.instances.from(node.tenant, Place([name.as_str(), "", ""]));
-        rows.take_while(move |row| name.is(row.node.as_str()))
+    pub(crate) fn instances_of(&self, node: &NodeKey) -> impl Iterator<Item = &Arc<Row<Instance>>> {
+        let name = node.node.as_str();
+        let rows = self.instances.from(node.tenant, Place([name, "", ""]));
+        rows.take_while(move |row| Folded::same(row.node.as_str(), name))
     }
 
     /// The checks of a node, by folded id; those of its instances included.
-    pub(crate) fn checks_of<'s>(
-        &'s self,
-        node: &NodeKey,
-    ) -> impl Iterator<Item = &'s Arc<Row<Check>>> + use<'s> {
-        let name = node.node.clone();
-        let rows = self.checks.from(node.tenant, Place([name.as_str(), "", ""]));
-        rows.take_while(move |row| name.is(row.node.as_str()))
+    pub(crate) fn checks_of(&self, node: &NodeKey) -> impl Iterator<Item = &Arc<Row<Check>>> {
+        let name = node.node.as_str();
+        let rows = self.checks.from(node.tenant, Place([name, "", ""]));
+        rows.take_while(move |row| Folded::same(row.node.as_str(), name))
     }
 
     /// The checks of one instance, or with an empty id those of the node itself, by folded id.
-    pub(crate) fn checks_of_instance<'s>(
-        &'s self,
-        instance: &InstanceKey,
-    ) -> impl Iterator<Item = &'s Arc<Row<Check>>> + use<'s> {
-        let (node, id) = (instance.node.clone(), instance.id.clone());
-        let rows = self.instance_checks.from(instance.tenant, instance.place());
-        rows.take_while(move |row| id.is(row.instance.as_str()) && node.is(row.node.as_str()))
+    pub(crate) fn checks_of_instance(
+        &self,
+        tenant: Tenant,
+        node: &str,
+        id: &str,
+    ) -> impl Iterator<Item = &Arc<Row<Check>>> {
+        let rows = self.instance_checks.from(tenant, Place([node, id, ""]));
+        rows.take_while(move |row| {
+            Folded::same(row.instance.as_str(), id) && Folded::same(row.node.as_str(), node)
+        })
     }
 
     /// The instances of a service, by folded node name, then folded id.
-    pub(crate) fn members_of<'s>(
-        &'s self,
+    pub(crate) fn members_of(
+        &self,
         service: &ServiceKey,
-    ) -> impl Iterator<Item = &'s Arc<Row<Instance>>> + use<'s> {
-        let name = service.service.clone();
-        let rows = self.members.from(service.tenant, Place([name.as_str(), "", ""]));
-        rows.take_while(move |row| name.is(row.service.as_str()))
+    ) -> impl Iterator<Item = &Arc<Row<Instance>>> {
+        let name = service.service.as_str();
+        let rows = self.members.from(service.tenant, Place([name, "", ""]));
+        rows.take_while(move |row| Folded::same(row.service.as_str(), name))
     }
 }
 

@@ -296,12 +296,12 @@ impl View {
 
     /// The checks of one instance, by folded id.
     pub fn instance_checks(&self, key: &InstanceKey) -> impl Iterator<Item = &Arc<Row<Check>>> {
-        self.state.checks_of_instance(key)
+        self.state.checks_of_instance(key.tenant, key.node.as_str(), key.id.as_str())
     }
 
     /// The checks of a node itself, by folded id.
     pub fn node_checks(&self, key: &NodeKey) -> impl Iterator<Item = &Arc<Row<Check>>> {
-        self.state.checks_of_instance(&InstanceKey::of_node(key))
+        self.state.checks_of_instance(key.tenant, key.node.as_str(), "")
     }
 
     /// What counts for an instance: the checks of its node, then its own.
@@ -310,9 +310,9 @@ impl View {
         tenant: Tenant,
         instance: &Instance,
     ) -> impl Iterator<Item = &'v Arc<Row<Check>>> {
-        let node = NodeKey::new(tenant, &instance.node);
-        let own = self.state.checks_of_instance(&node.instance(&instance.id));
-        self.state.checks_of_instance(&InstanceKey::of_node(&node)).chain(own)
+        let (node, id) = (instance.node.as_str(), instance.id.as_str());
+        let own = self.state.checks_of_instance(tenant, node, id);
+        self.state.checks_of_instance(tenant, node, "").chain(own)
     }
 
     /// Whether an instance is to be used: the worst of its node's checks and its own.

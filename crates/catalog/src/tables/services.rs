@@ -67,8 +67,11 @@ impl Tx<'_> {
     pub(super) fn remove_instance_at(&mut self, key: &InstanceKey) {
         let Some(row) = self.state.instance(key).cloned() else { return };
         let node = key.node_key();
-        let checks: Vec<_> =
-            self.state.checks_of_instance(key).map(|check| node.check(&check.id)).collect();
+        let checks: Vec<_> = self
+            .state
+            .checks_of_instance(key.tenant, key.node.as_str(), key.id.as_str())
+            .map(|check| node.check(&check.id))
+            .collect();
         for check in checks {
             self.remove_check_at(&check);
         }

@@ -45,6 +45,7 @@ pub(crate) struct ByInstance;
 impl Order for ById {
     type Claim = Instance;
 
+    #[inline]
     fn place(instance: &Instance) -> Place<'_> {
         Place([instance.node.as_str(), instance.id.as_str(), ""])
     }
@@ -53,6 +54,7 @@ impl Order for ById {
 impl Order for ByCheckId {
     type Claim = Check;
 
+    #[inline]
     fn place(check: &Check) -> Place<'_> {
         Place([check.node.as_str(), check.id.as_str(), ""])
     }
@@ -61,6 +63,7 @@ impl Order for ByCheckId {
 impl Order for ByService {
     type Claim = Instance;
 
+    #[inline]
     fn place(instance: &Instance) -> Place<'_> {
         Place([instance.service.as_str(), instance.node.as_str(), instance.id.as_str()])
     }
@@ -69,6 +72,7 @@ impl Order for ByService {
 impl Order for ByInstance {
     type Claim = Check;
 
+    #[inline]
     fn place(check: &Check) -> Place<'_> {
         Place([check.node.as_str(), check.instance.as_str(), check.id.as_str()])
     }
@@ -79,10 +83,10 @@ impl Order for ByInstance {
 pub(crate) struct Sorted<O: Order>(Arc<Row<O::Claim>>);
 
 impl Place<'_> {
+    #[inline]
     fn order(self, other: Place<'_>) -> Ordering {
-        let names = self.0.into_iter().zip(other.0);
-        let mut orders = names.map(|(one, other)| Folded::order(one, other));
-        orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        let ([a, b, c], [x, y, z]) = (self.0, other.0);
+        Folded::order(a, x).then_with(|| Folded::order(b, y)).then_with(|| Folded::order(c, z))
     }
 }
 

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 
 /// What the program itself allocates with.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: net::Allocator = net::Allocator;
 
 /// A task: prepares, calls [`measured`] once, and says how many rounds that had.
 type Task = (&'static str, fn() -> Result<usize>);

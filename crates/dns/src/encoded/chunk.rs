@@ -159,20 +159,49 @@ impl Chunk {
         for (at, draft) in drafts.into_iter().enumerate() {
             let Draft { mut row, srv, tags: hashes, is_shown } = draft;
             let bit = 1 << at;
-            if is_shown {
-                chunk.shown |= bit;
-                chunk.note(&row, bit);
-            } else {
-                let withheld = chunk.withheld.get_or_insert_default();
-                let makes = Want::ALL.into_iter().filter(|want| row.makes(*want));
-                makes.for_each(|want| withheld[want as usize] |= bit);
-            }
+            chunk.put(&row, bit, is_shown);
             // 64 rows of at most 6 + 255 bytes: far below 65,536.
             row.srv = (bytes.len() as u16, srv.len() as u16);
             bytes.extend_from_slice(&srv);
             rows.push(row);
             tags.extend(hashes.into_iter().map(|hash| (hash, bit)));
         }
+        (chunk.rows, chunk.bytes) = (rows.into(), bytes.into());
+        chunk.settle(tags);
+        chunk
+    }
+
+    /// The same rows but for the one at a place, which becomes what the draft says.
+    ///
+    /// Nearly every change of a service is one: nothing of the other rows is taken apart for it.
+    pub fn with_row(&self, at: usize, draft: Draft) -> Chunk {
+        let Draft { mut row, srv, tags: hashes, is_shown } = draft;
+        let (bit, (start, length)) = (1 << at, self.rows[at].srv);
+        let (before, rest) = self.bytes.split_at(usize::from(start));
+        let bytes = [before, &srv, &rest[usize::from(length)..]].concat();
+        row.srv = (start, srv.len() as u16);
+        let mut rows = self.rows.clone();
+        for later in &mut rows[at + 1..] {
+            later.srv.0 = later.srv.0 - length + row.srv.1;
+        }
+        let (bytes, withheld) = (bytes.into(), self.withheld.clone());
+        let mut chunk =
+            Chunk { rows, bytes, withheld, tags: Box::default(), different: None, ..*self };
+        chunk.clear(bit);
+        chunk.put(&row, bit, is_shown);
+        if chunk.withheld(None) == 0 {
+            chunk.withheld = None;
+        }
+        chunk.rows[at] = row;
+        let kept = self.tags.iter().map(|(hash, mask)| (*hash, mask & !bit));
+        let kept = kept.filter(|(_, mask)| *mask != 0);
+        chunk.settle(kept.chain(hashes.into_iter().map(|hash| (hash, bit))).collect());
+        chunk
+    }
+
+    /// Fills in what is made of all rows: the tags, of which one may be given for several rows, and
+    /// what repeats.
+    fn settle(&mut self, mut tags: Vec<(u64, u64)>) {
         tags.sort_unstable();
         tags.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
@@ -181,16 +210,36 @@ impl Chunk {
             }
             same
         });
-        (chunk.rows, chunk.bytes, chunk.tags) = (rows.into(), bytes.into(), tags.into());
-        chunk.has_one_host = {
-            let mut hosts = chunk.hosts(None);
+        self.tags = tags.into();
+        // Else only the first would be looked at.
+        self.has_one_host = false;
+        self.has_one_host = {
+            let mut hosts = self.hosts(None);
             let first = hosts.next();
             hosts.all(|host| first.is_some_and(|first| first.eq_ignore_ascii_case(host)))
         };
-        let different = REPEATABLE.map(|want| chunk.first_of_each(want));
-        let wanted = REPEATABLE.map(|want| chunk.wanted(want));
-        chunk.different = (different != wanted).then(|| Box::new(different));
-        chunk
+        let different = REPEATABLE.map(|want| self.first_of_each(want));
+        let wanted = REPEATABLE.map(|want| self.wanted(want));
+        self.different = (different != wanted).then(|| Box::new(different));
+    }
+
+    /// Notes what a row makes, told or not.
+    fn put(&mut self, row: &Row, bit: u64, is_shown: bool) {
+        if is_shown {
+            self.shown |= bit;
+            self.note(row, bit);
+        } else {
+            let withheld = self.withheld.get_or_insert_default();
+            let makes = Want::ALL.into_iter().filter(|want| row.makes(*want));
+            makes.for_each(|want| withheld[want as usize] |= bit);
+        }
+    }
+
+    /// Takes a row out of all masks but those of tags.
+    fn clear(&mut self, bit: u64) {
+        let Chunk { shown, v4, v6, ip, host, srv, withheld, .. } = self;
+        let withheld = withheld.iter_mut().flat_map(|masks| masks.iter_mut());
+        [shown, v4, v6, ip, host, srv].into_iter().chain(withheld).for_each(|mask| *mask &= !bit);
     }
 
     fn note(&mut self, row: &Row, bit: u64) {
@@ -310,5 +359,59 @@ impl Chunk {
                 is_shown: self.shown >> at & 1 == 1,
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Addresses;
+    use super::*;
+    use catalog::NodeKey;
+    use model::{Node, Tenant};
+
+    fn node(name: &str) -> Arc<NodeFacts> {
+        let node = Node { name: name.into(), address: "10.0.0.1".into(), ..Node::default() };
+        Arc::new(NodeFacts::new(&NodeKey::new(Tenant::DEFAULT, &node.name), &node, "dc1", 8))
+    }
+
+    /// A row of one of several kinds, told by a number.
+    fn draft(node: &Arc<NodeFacts>, at: usize, kind: u64) -> Draft {
+        let (address, target, length) = match kind {
+            0 | 1 => ("10.0.0.9", Target::Address, 20),
+            2 => ("::7", Target::Node, 12),
+            _ => ("x.test", Target::Host, 14),
+        };
+        let srv = vec![kind as u8; length];
+        let mut draft = Draft::new(node, &Addresses::new(address, None, None), target, srv);
+        draft.is_shown = kind > 0;
+        draft.tags = (0..kind).collect();
+        draft.row.identity = kind;
+        draft.row.id = Folded::new(&format!("i{at}"));
+        draft
+    }
+
+    #[test]
+    fn a_chunk_with_one_row_changed_is_that_of_all_rows() {
+        let node = node("n1");
+        for count in [1, 2, 9, ROWS] {
+            let kinds: Vec<u64> = (0..count as u64).map(|row| row * 7 % 4).collect();
+            let all = |kinds: &[u64]| {
+                let drafts = kinds.iter().enumerate().map(|(at, kind)| draft(&node, at, *kind));
+                Chunk::new(drafts.collect())
+            };
+            let before = all(&kinds);
+            for at in [0, count / 2, count - 1] {
+                for kind in 0..5 {
+                    let mut kinds = kinds.clone();
+                    kinds[at] = kind;
+                    let after = before.with_row(at, draft(&node, at, kind));
+                    assert_eq!(
+                        format!("{after:?}"),
+                        format!("{:?}", all(&kinds)),
+                        "{at} of {count}"
+                    );
+                }
+            }
+        }
     }
 }

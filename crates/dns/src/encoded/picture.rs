@@ -387,6 +387,9 @@ impl Encoder {
             Some(tagged.address.as_str())
         };
         let (v4, v6) = (tagged("lan_ipv4"), tagged("lan_ipv6"));
+        if instance.address.is_empty() {
+            return (Addresses::new("", v4, v6), false);
+        }
         let domain = self.config.domain.trim_end_matches('.');
         let itself = format!("{}.service.{domain}", instance.service);
         let address = instance.address.as_str();

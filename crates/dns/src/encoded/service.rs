@@ -118,7 +118,26 @@ impl ServiceDraft {
 
     /// Puts this row, or nothing, in the place of one row of `node`.
     pub fn replace_row(&mut self, node: &Folded, id: &Folded, new: Option<Draft>) {
-        self.replace((node, Some(id)), new.into_iter().collect());
+        let place = (node, Some(id));
+        match (self.find(place), new) {
+            (Some((chunk, at)), Some(new)) => {
+                self.chunks[chunk] = Arc::new(self.chunks[chunk].with_row(at, new));
+            }
+            (_, new) => self.replace(place, new.into_iter().collect()),
+        }
+    }
+
+    /// The chunk with the only row of a place, and where in it that row is.
+    fn find(&self, place: Place<'_>) -> Option<(usize, usize)> {
+        let (low, high) = self.chunks_at(place);
+        if high != low + 1 {
+            return None;
+        }
+        let rows = self.chunks[low].rows();
+        let at = rows.partition_point(|row| beside(row, place).is_lt());
+        let is_there = |row: &Row| beside(row, place).is_eq();
+        let is_only = rows.get(at).is_some_and(is_there) && !rows.get(at + 1).is_some_and(is_there);
+        is_only.then_some((low, at))
     }
 
     fn replace(&mut self, place: Place<'_>, new: Vec<Draft>) {

@@ -17,6 +17,7 @@ mod machine;
 mod meters;
 mod reader;
 mod start;
+mod under_way;
 mod writer;
 
 pub use duties::members::ServerRow;

@@ -5,9 +5,10 @@
 //! whoever has an answer finds his write by every door of this node.
 
 use crate::meters::Meters;
+use crate::under_way::UnderWay;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use catalog::{Acl, State, Touched, View, apply, format, replay};
+use catalog::{Acl, Entry, State, Touched, View, apply, format, replay};
 use consensus::{Command, Fsm, FsmError, FsmSnapshot};
 use model::Index;
 use seams::{Marks, Projection, Waiters};
@@ -65,16 +66,26 @@ impl Published {
 /// The state machine that consensus drives.
 pub(crate) struct Machine {
     pub published: Arc<Published>,
+    /// What was proposed here and need not be read again.
+    pub under_way: Arc<UnderWay>,
     pub meters: Meters,
+}
+
+impl Machine {
+    fn entry(&self, command: &Command) -> Result<Entry, FsmError> {
+        if let Some(entry) = self.under_way.take(&command.bytes) {
+            return Ok(entry);
+        }
+        format::decode_entry(&command.bytes)
+            .map_err(|error| FsmError(format!("log entry {}: {error}", command.index)))
+    }
 }
 
 impl Fsm for Machine {
     fn apply(&mut self, batch: Vec<Command>) -> Result<Vec<Bytes>, FsmError> {
         let mut entries = Vec::with_capacity(batch.len());
         for command in batch {
-            let entry = format::decode_entry(&command.bytes)
-                .map_err(|error| FsmError(format!("log entry {}: {error}", command.index)))?;
-            entries.push((Index(command.index), entry));
+            entries.push((Index(command.index), self.entry(&command)?));
         }
         if let Some(state) = self.published.replaying().as_mut() {
             let outcomes = replay(state, entries);
@@ -123,7 +134,7 @@ impl FsmSnapshot for Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catalog::{Claim, Command as Change, Entry};
+    use catalog::{Claim, Command as Change};
     use model::{Author, Node, Owner, Tenant, Timestamp};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -140,7 +151,8 @@ mod tests {
         let counted = Arc::new(Counted::default());
         let projections: Vec<Arc<dyn Projection>> = vec![Arc::clone(&counted) as _];
         let published = Published::new(Acl::default(), projections, Waiters::default());
-        (Machine { published: Arc::new(published), meters: Meters::default() }, counted)
+        let (published, under_way) = (Arc::new(published), Arc::default());
+        (Machine { published, under_way, meters: Meters::default() }, counted)
     }
 
     fn put_node(index: u64) -> Command {

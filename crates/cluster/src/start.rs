@@ -8,6 +8,7 @@ use crate::log::Log;
 use crate::machine::{Machine, Published};
 use crate::meters::{Meters, Sizes};
 use crate::reader::{Reader, Turns};
+use crate::under_way::UnderWay;
 use crate::writer::Writer;
 use catalog::{Acl, format};
 use consensus::{Consensus, Limits};
@@ -64,7 +65,12 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
         limits: below_dedup(options.limits),
     };
     let meters = Meters::default();
-    let machine = Machine { published: Arc::clone(&published), meters: meters.clone() };
+    let under_way = Arc::<UnderWay>::default();
+    let machine = Machine {
+        published: Arc::clone(&published),
+        under_way: Arc::clone(&under_way),
+        meters: meters.clone(),
+    };
     let consensus = consensus::start(settings, Box::new(machine)).await?;
     published.end_replay();
     let clock = Arc::new(Clock::new(published.view.load().time()));
@@ -78,7 +84,7 @@ async fn assemble(options: Options) -> Result<Cluster, StartError> {
     };
     let reader: Arc<dyn seams::Reader> = Arc::new(reader);
     let sessions = Arc::new(SessionTimers::new(Arc::clone(&reader)));
-    let writer = Arc::new(Writer::new(log, Arc::clone(&clock), meters.clone()));
+    let writer = Arc::new(Writer::new(log, Arc::clone(&clock), under_way, meters.clone()));
     let doors = Doors { reader, writer, sessions: Arc::clone(&sessions) as Arc<dyn Sessions> };
     let leadership = consensus.leadership();
     let duties = Duties::start(doors.clone(), leadership, sessions, options.server, clock);

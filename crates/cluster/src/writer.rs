@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::log::Log;
 use crate::meters::Meters;
+use crate::under_way::UnderWay;
 use catalog::{Command, Entry, Outcome, Refusal, format};
 use consensus::{Priority, ProposeError};
 use model::{Index, RequestKey};
@@ -28,13 +29,20 @@ pub(crate) struct Writer {
     clock: Arc<Clock>,
     client: Uuid,
     sequence: AtomicU64,
+    under_way: Arc<UnderWay>,
     meters: Meters,
 }
 
 impl Writer {
-    /// A writer with a client id of its own.
-    pub fn new(log: Arc<dyn Log>, clock: Arc<Clock>, meters: Meters) -> Writer {
-        Writer { log, clock, client: Uuid::new_v4(), sequence: AtomicU64::new(0), meters }
+    /// A writer with a client id of its own; the machine finds what it proposes in `under_way`.
+    pub fn new(
+        log: Arc<dyn Log>,
+        clock: Arc<Clock>,
+        under_way: Arc<UnderWay>,
+        meters: Meters,
+    ) -> Writer {
+        let sequence = AtomicU64::new(0);
+        Writer { log, clock, client: Uuid::new_v4(), sequence, under_way, meters }
     }
 
     async fn propose_counted(&self, entry: Entry) -> Result<Committed, WriteError> {
@@ -55,6 +63,7 @@ impl Writer {
 
     async fn propose_entry(&self, entry: Entry) -> Result<Committed, WriteError> {
         let (bytes, priority) = (format::encode_entry(&entry), priority(&entry.commands));
+        let _held_until_it_is_answered = self.under_way.hold(entry, &bytes);
         let mut repeats = 0;
         loop {
             match self.log.propose(priority, bytes.clone()).await {

@@ -60,8 +60,12 @@ impl Bench {
     fn with(losses: u64, stopped_after: u64, forgets: bool) -> Bench {
         let published = Arc::new(Published::new(Acl::default(), Vec::new(), Waiters::default()));
         published.end_replay();
-        let machine =
-            Mutex::new(Machine { published: Arc::clone(&published), meters: Meters::default() });
+        let under_way = Arc::<UnderWay>::default();
+        let machine = Mutex::new(Machine {
+            published: Arc::clone(&published),
+            under_way: Arc::clone(&under_way),
+            meters: Meters::default(),
+        });
         let log = Arc::new(LossyLog {
             machine,
             appended: AtomicU64::new(0),
@@ -73,6 +77,7 @@ impl Bench {
             writer: Writer::new(
                 Arc::clone(&log) as Arc<dyn Log>,
                 Arc::new(Clock::new(Timestamp(0))),
+                under_way,
                 Meters::default(),
             ),
             log,

@@ -3,7 +3,7 @@
 use crate::entry::{Claim, Command, Entry, Outcome, Reply};
 use crate::state::{State, Tx};
 use crate::tables::history::{HistoryEntry, past_rows};
-use crate::watch::Touched;
+use crate::watch::{Noted, Touched};
 use crate::{Refusal, View};
 use model::{Index, Timestamp};
 
@@ -84,7 +84,7 @@ fn carry_out(
         tenant: entry.tenant,
         owner: &entry.owner,
         reconciles: entry.claim == Claim::Reconcile,
-        touched: Touched::default(),
+        touched: Noted::default(),
         before: Vec::new(),
     };
     let replies: Result<Vec<Reply>, Refusal> =

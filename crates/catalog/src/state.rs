@@ -9,7 +9,7 @@ use crate::keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 use crate::tables::history::History;
 use crate::tables::requests::Requests;
 use crate::tables::sorted::{ByCheckId, ById, ByInstance, ByService, Place, Table};
-use crate::watch::Touched;
+use crate::watch::Noted;
 use imbl::{OrdMap, OrdSet};
 use model::{
     Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, Owner, Row, Session, SessionId,
@@ -106,7 +106,7 @@ pub(crate) struct Tx<'a> {
     pub tenant: Tenant,
     pub owner: &'a Owner,
     pub reconciles: bool,
-    pub touched: Touched,
+    pub touched: Noted,
     pub before: Vec<Before>,
 }
 
@@ -289,7 +289,7 @@ impl Tx<'_> {
 
     pub fn write_instance(&mut self, key: &InstanceKey, row: Option<Row<Instance>>) {
         let old = self.state.instance(key).cloned();
-        self.touched.touch_instance(key, || old.clone());
+        self.touched.touch_instance(key, old.clone());
         self.before.push(Before::Instance(key.clone(), old));
         self.state.put_instance(key, row.map(Arc::new));
     }
@@ -321,7 +321,7 @@ impl Tx<'_> {
                 self.touched.touch_whole_node(node.clone());
             } else {
                 let instance = node.instance(&row.instance);
-                let before = || self.state.instance(&instance).cloned();
+                let before = self.state.instance(&instance).cloned();
                 self.touched.touch_instance(&instance, before);
             }
         }

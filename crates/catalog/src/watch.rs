@@ -115,32 +115,38 @@ impl Touched {
             .is_some_and(|key| matches!(key, Watch::Kv(row) if row.tenant == prefix.tenant && row.key.starts_with(prefix.key.as_bytes())))
     }
 
+    /// Adds what an entry changed; of an instance what was noted first stays.
+    pub(crate) fn absorb(&mut self, entry: Noted) {
+        self.keys.extend(entry.keys);
+        self.whole_nodes.extend(entry.whole_nodes);
+        for (key, before) in entry.instances {
+            self.instances.entry(key).or_insert(before);
+        }
+    }
+}
+
+/// What one entry changed, in the order in which it did, some of it more than once.
+///
+/// Lists, since most entries change little and are then put with the others of their batch.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    keys: Vec<Watch>,
+    instances: Vec<(InstanceKey, Option<Arc<Row<Instance>>>)>,
+    whole_nodes: Vec<NodeKey>,
+}
+
+impl Noted {
     pub(crate) fn touch(&mut self, watch: Watch) {
-        self.keys.insert(watch);
+        self.keys.push(watch);
     }
 
-    /// Notes an instance as it was; what was noted first stays.
-    pub(crate) fn touch_instance(
-        &mut self,
-        key: &InstanceKey,
-        before: impl FnOnce() -> Option<Arc<Row<Instance>>>,
-    ) {
-        if !self.instances.contains_key(key) {
-            self.instances.insert(key.clone(), before());
-        }
+    /// Notes an instance as it is before a change.
+    pub(crate) fn touch_instance(&mut self, key: &InstanceKey, before: Option<Arc<Row<Instance>>>) {
+        self.instances.push((key.clone(), before));
     }
 
     pub(crate) fn touch_whole_node(&mut self, key: NodeKey) {
-        self.whole_nodes.insert(key);
-    }
-
-    pub(crate) fn absorb(&mut self, other: Touched) {
-        self.everything |= other.everything;
-        self.keys.extend(other.keys);
-        self.whole_nodes.extend(other.whole_nodes);
-        for (key, before) in other.instances {
-            self.instances.entry(key).or_insert(before);
-        }
+        self.whole_nodes.push(key);
     }
 }
 
@@ -161,14 +167,17 @@ mod tests {
         let owner = model::Owner::nobody();
         let [created, modified] = [model::Index(1); 2];
         let row = Arc::new(Row { claim: Instance::default(), owner, created, modified });
-        let mut touched = Touched::default();
-        touched.touch_instance(&n1.instance(&id("b")), || Some(Arc::clone(&row)));
-        touched.touch_instance(&n1.instance(&id("a")), || None);
-        touched.touch_instance(&n2.instance(&id("c")), || None);
-        let mut later = Touched::default();
-        later.touch_instance(&n1.instance(&id("b")), || None);
-        later.touch_instance(&node(1, "n1").instance(&id("d")), || None);
+        let mut first = Noted::default();
+        first.touch_instance(&n1.instance(&id("b")), Some(Arc::clone(&row)));
+        first.touch_instance(&n1.instance(&id("b")), None);
+        first.touch_instance(&n1.instance(&id("a")), None);
+        first.touch_instance(&n2.instance(&id("c")), None);
+        let mut later = Noted::default();
+        later.touch_instance(&n1.instance(&id("b")), None);
+        later.touch_instance(&node(1, "n1").instance(&id("d")), None);
         later.touch_whole_node(n2.clone());
+        let mut touched = Touched::default();
+        touched.absorb(first);
         touched.absorb(later);
         let on_n1: Vec<(&str, bool)> = touched
             .instances_on(&n1)
@@ -184,8 +193,10 @@ mod tests {
     fn a_prefix_is_concerned_by_every_key_under_it_and_no_other() {
         let mut touched = Touched::default();
         assert!(touched.is_empty() && !touched.concerns(&Watch::KvPrefix(kv(0, ""))));
-        touched.touch(Watch::Kv(kv(0, "a/b")));
-        touched.touch(Watch::Kv(kv(1, "z")));
+        let mut noted = Noted::default();
+        noted.touch(Watch::Kv(kv(0, "a/b")));
+        noted.touch(Watch::Kv(kv(1, "z")));
+        touched.absorb(noted);
         for (tenant, prefix, concerned) in [
             (0, "", true),
             (0, "a", true),

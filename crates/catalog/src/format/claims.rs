@@ -64,8 +64,8 @@ fn phase(number: u32) -> Result<Phase, Fault> {
 impl From<&Locality> for wire::Locality {
     fn from(locality: &Locality) -> Self {
         wire::Locality {
-            region: locality.region.to_string(),
-            availability_zone: locality.availability_zone.to_string(),
+            region: locality.region.as_str().to_owned(),
+            availability_zone: locality.availability_zone.as_str().to_owned(),
         }
     }
 }
@@ -82,9 +82,9 @@ impl From<wire::Locality> for Locality {
 impl From<&Node> for wire::Node {
     fn from(node: &Node) -> Self {
         wire::Node {
-            name: node.name.to_string(),
+            name: node.name.as_str().to_owned(),
             id: node.id.as_ref().map(uuid_bytes),
-            address: node.address.to_string(),
+            address: node.address.as_str().to_owned(),
             tagged_addresses: node.tagged_addresses.as_ref().map(texts),
             meta: node.meta.as_ref().map(texts),
             locality: node.locality.as_deref().map(Into::into),
@@ -110,19 +110,20 @@ impl TryFrom<wire::Node> for Node {
 impl From<&Instance> for wire::Instance {
     fn from(instance: &Instance) -> Self {
         wire::Instance {
-            node: instance.node.to_string(),
-            id: instance.id.to_string(),
-            service: instance.service.to_string(),
-            kind: instance.kind.to_string(),
+            node: instance.node.as_str().to_owned(),
+            id: instance.id.as_str().to_owned(),
+            service: instance.service.as_str().to_owned(),
+            kind: instance.kind.as_str().to_owned(),
             tags: strings(&instance.tags),
-            address: instance.address.to_string(),
+            address: instance.address.as_str().to_owned(),
             tagged_addresses: instance.tagged_addresses.as_ref().map(|map| {
-                let entries = map.iter().map(|(tag, address)| (tag.to_string(), address.into()));
+                let entries =
+                    map.iter().map(|(tag, address)| (tag.as_str().to_owned(), address.into()));
                 wire::ServiceAddresses { entries: entries.collect() }
             }),
             meta: instance.meta.as_ref().map(texts),
             port: instance.port,
-            socket_path: instance.socket_path.to_string(),
+            socket_path: instance.socket_path.as_str().to_owned(),
             weights: (instance.weights != Weights::default()).then_some(wire::Weights {
                 passing: instance.weights.passing,
                 warning: instance.weights.warning,
@@ -174,7 +175,7 @@ impl TryFrom<wire::Instance> for Instance {
 
 impl From<&ServiceAddress> for wire::ServiceAddress {
     fn from(address: &ServiceAddress) -> Self {
-        wire::ServiceAddress { address: address.address.to_string(), port: address.port }
+        wire::ServiceAddress { address: address.address.as_str().to_owned(), port: address.port }
     }
 }
 
@@ -210,18 +211,18 @@ impl From<wire::FaceNames> for FaceNames {
 impl From<&Check> for wire::Check {
     fn from(check: &Check) -> Self {
         wire::Check {
-            node: check.node.to_string(),
-            id: check.id.to_string(),
-            name: check.name.to_string(),
-            status: check.status.to_string(),
-            notes: check.notes.to_string(),
-            output: check.output.to_string(),
-            instance: check.instance.to_string(),
-            service: check.service.to_string(),
+            node: check.node.as_str().to_owned(),
+            id: check.id.as_str().to_owned(),
+            name: check.name.as_str().to_owned(),
+            status: check.status.as_str().to_owned(),
+            notes: check.notes.as_str().to_owned(),
+            output: check.output.as_str().to_owned(),
+            instance: check.instance.as_str().to_owned(),
+            service: check.service.as_str().to_owned(),
             service_tags: strings(&check.service_tags),
-            kind: check.kind.to_string(),
-            interval: check.interval.to_string(),
-            timeout: check.timeout.to_string(),
+            kind: check.kind.as_str().to_owned(),
+            interval: check.interval.as_str().to_owned(),
+            timeout: check.timeout.as_str().to_owned(),
             exposed_port: check.exposed_port,
             definition: check.definition.as_deref().map(|definition| Box::new(definition.into())),
         }
@@ -255,34 +256,34 @@ impl From<wire::Check> for Check {
 impl From<&CheckDefinition> for wire::CheckDefinition {
     fn from(definition: &CheckDefinition) -> Self {
         let header = |(name, values): (&Text, &Vec<Text>)| wire::Header {
-            name: name.to_string(),
+            name: name.as_str().to_owned(),
             values: strings(values),
         };
         wire::CheckDefinition {
-            http: definition.http.to_string(),
-            tls_server_name: definition.tls_server_name.to_string(),
+            http: definition.http.as_str().to_owned(),
+            tls_server_name: definition.tls_server_name.as_str().to_owned(),
             tls_skip_verify: definition.tls_skip_verify,
             header: definition.header.iter().map(header).collect(),
-            method: definition.method.to_string(),
-            body: definition.body.to_string(),
+            method: definition.method.as_str().to_owned(),
+            body: definition.body.as_str().to_owned(),
             disable_redirects: definition.disable_redirects,
-            tcp: definition.tcp.to_string(),
+            tcp: definition.tcp.as_str().to_owned(),
             tcp_use_tls: definition.tcp_use_tls,
-            udp: definition.udp.to_string(),
-            h2ping: definition.h2ping.to_string(),
+            udp: definition.udp.as_str().to_owned(),
+            h2ping: definition.h2ping.as_str().to_owned(),
             h2ping_use_tls: definition.h2ping_use_tls,
-            os_service: definition.os_service.to_string(),
+            os_service: definition.os_service.as_str().to_owned(),
             interval: definition.interval.0,
             output_max_size: definition.output_max_size,
             timeout: definition.timeout.0,
             deregister_critical_service_after: definition.deregister_critical_service_after.0,
             script_args: strings(&definition.script_args),
-            docker_container_id: definition.docker_container_id.to_string(),
-            shell: definition.shell.to_string(),
-            grpc: definition.grpc.to_string(),
+            docker_container_id: definition.docker_container_id.as_str().to_owned(),
+            shell: definition.shell.as_str().to_owned(),
+            grpc: definition.grpc.as_str().to_owned(),
             grpc_use_tls: definition.grpc_use_tls,
-            alias_node: definition.alias_node.to_string(),
-            alias_service: definition.alias_service.to_string(),
+            alias_node: definition.alias_node.as_str().to_owned(),
+            alias_service: definition.alias_service.as_str().to_owned(),
             ttl: definition.ttl.0,
             success_before_passing: definition.success_before_passing,
             failures_before_warning: definition.failures_before_warning,
@@ -354,19 +355,19 @@ impl TryFrom<wire::KvEntry> for KvEntry {
 impl From<&Session> for wire::Session {
     fn from(session: &Session) -> Self {
         let service_check = |check: &ServiceCheck| wire::ServiceCheck {
-            id: check.id.to_string(),
-            namespace: check.namespace.to_string(),
+            id: check.id.as_str().to_owned(),
+            namespace: check.namespace.as_str().to_owned(),
         };
         wire::Session {
             id: uuid_bytes(&session.id),
-            name: session.name.to_string(),
-            node: session.node.to_string(),
+            name: session.name.as_str().to_owned(),
+            node: session.node.as_str().to_owned(),
             lock_delay: session.lock_delay.0,
             behavior: match session.behavior {
                 Behavior::Release => 0,
                 Behavior::Delete => 1,
             },
-            ttl: session.ttl.to_string(),
+            ttl: session.ttl.as_str().to_owned(),
             ttl_nanos: session.ttl_nanos.0,
             node_checks: session.node_checks.iter().map(CheckId::to_string).collect(),
             service_checks: session.service_checks.as_ref().map(|checks| wire::ServiceChecks {

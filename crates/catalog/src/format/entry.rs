@@ -16,7 +16,7 @@ pub fn encode_entry(entry: &Entry) -> Bytes {
         format: FORMAT,
         time: entry.time.0,
         author: Some((&entry.author).into()),
-        owner: entry.owner.to_string(),
+        owner: entry.owner.as_str().to_owned(),
         claim: match entry.claim {
             Claim::Explicit => 0,
             Claim::Reconcile => 1,
@@ -88,14 +88,14 @@ fn check_format(what: &'static str, bytes: &[u8]) -> Result<(), FormatError> {
 impl From<&Author> for wire::Author {
     fn from(author: &Author) -> Self {
         wire::Author {
-            actor: author.actor.to_string(),
+            actor: author.actor.as_str().to_owned(),
             door: match author.door {
                 Door::Http => 0,
                 Door::Agent => 1,
                 Door::Leader => 2,
             },
-            remote: author.remote.to_string(),
-            request: author.request.to_string(),
+            remote: author.remote.as_str().to_owned(),
+            request: author.request.as_str().to_owned(),
         }
     }
 }
@@ -146,16 +146,18 @@ impl From<wire::HistoryLimits> for HistoryLimits {
 
 impl From<&Command> for wire::Command {
     fn from(command: &Command) -> Self {
-        let on_node =
-            |node: &NodeName, id: &str| wire::OnNode { node: node.to_string(), id: id.to_owned() };
+        let on_node = |node: &NodeName, id: &str| wire::OnNode {
+            node: node.as_str().to_owned(),
+            id: id.to_owned(),
+        };
         let kind = match command {
             Command::PutNode(node) => CommandKind::PutNode(node.into()),
-            Command::EnsureNode(name) => CommandKind::EnsureNode(name.to_string()),
+            Command::EnsureNode(name) => CommandKind::EnsureNode(name.as_str().to_owned()),
             Command::PutInstance(instance) => {
                 CommandKind::PutInstance(Box::new((&**instance).into()))
             }
             Command::PutCheck(check) => CommandKind::PutCheck(Box::new((&**check).into())),
-            Command::RemoveNode(name) => CommandKind::RemoveNode(name.to_string()),
+            Command::RemoveNode(name) => CommandKind::RemoveNode(name.as_str().to_owned()),
             Command::RemoveInstance(node, id) => {
                 CommandKind::RemoveInstance(on_node(node, id.as_str()))
             }

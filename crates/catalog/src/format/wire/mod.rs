@@ -20,7 +20,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) fn texts(map: &TextMap) -> Texts {
-    Texts { entries: map.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect() }
+    Texts {
+        entries: map.iter().map(|(k, v)| (k.as_str().to_owned(), v.as_str().to_owned())).collect(),
+    }
 }
 
 pub(super) fn text_map(map: Texts) -> TextMap {
@@ -28,7 +30,7 @@ pub(super) fn text_map(map: Texts) -> TextMap {
 }
 
 pub(super) fn strings(list: &[Text]) -> Vec<String> {
-    list.iter().map(Text::to_string).collect()
+    list.iter().map(|text| text.as_str().to_owned()).collect()
 }
 
 pub(super) fn text_list(list: Vec<String>) -> Vec<Text> {

@@ -17,7 +17,6 @@ use crate::events::Events;
 use crate::kept::Kept;
 use crate::recent::Recent;
 use crate::target::{Query, clean, decode, is_clean, is_printable};
-use bytes::{BufMut, BytesMut};
 use http::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
@@ -275,14 +274,13 @@ impl Ids {
     fn make(&self) -> HeaderValue {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let halves = [mix(number ^ self.seed.0), mix(number.wrapping_add(self.seed.1))];
-        let mut text = BytesMut::with_capacity(32);
-        for half in halves {
-            for shift in (0..16).rev() {
-                let digit = usize::try_from(half >> (4 * shift) & 15).unwrap_or_default();
-                text.put_u8(b"0123456789abcdef"[digit]);
+        let mut text = [0; 32];
+        for (half, text) in halves.into_iter().zip(text.chunks_exact_mut(16)) {
+            for (digit, shift) in text.iter_mut().zip((0..16).rev()) {
+                *digit = b"0123456789abcdef"[usize::from((half >> (4 * shift)) as u8 & 15)];
             }
         }
-        HeaderValue::from_maybe_shared(text.freeze()).expect("digits are a header")
+        HeaderValue::from_bytes(&text).expect("digits are a header")
     }
 }
 
@@ -338,7 +336,9 @@ fn lead(settings: &Settings, request: &Request) -> Lead {
         let text = "400 Bad Request: malformed escape in the path";
         return Lead::Away(Answer::text(StatusCode::BAD_REQUEST, text));
     };
-    if settings.printable_paths && !is_printable(&String::from_utf8_lossy(&decoded)) {
+    let is_plain = || decoded.iter().all(u8::is_ascii_graphic);
+    let is_shown = || is_plain() || is_printable(&String::from_utf8_lossy(&decoded));
+    if settings.printable_paths && !is_shown() {
         return Lead::Away(Answer::new(StatusCode::BAD_REQUEST, Content::Nothing));
     }
     if *method == Method::OPTIONS && path == "*" {

@@ -291,7 +291,18 @@ impl Reader<'_> {
 
     fn string(&mut self) -> Result<String, JsonError> {
         self.at += 1;
-        let mut out = Vec::new();
+        let start = self.at;
+        self.plain();
+        if self.bytes.get(self.at) == Some(&b'"') {
+            self.at += 1;
+            // Nearly every one: taken as it stands.
+            let text = &self.bytes[start..self.at - 1];
+            return Ok(match std::str::from_utf8(text) {
+                Ok(text) => text.to_owned(),
+                Err(_) => String::from_utf8_lossy(text).into_owned(),
+            });
+        }
+        let mut out = self.bytes[start..self.at].to_vec();
         loop {
             match self.next()? {
                 b'"' => return Ok(String::from_utf8_lossy(&out).into_owned()),
@@ -300,9 +311,21 @@ impl Reader<'_> {
                     out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 byte if byte < 0x20 => return self.unexpected(byte, "in string literal"),
-                byte => out.push(byte),
+                byte => {
+                    let start = self.at;
+                    self.plain();
+                    out.push(byte);
+                    out.extend_from_slice(&self.bytes[start..self.at]);
+                }
             }
         }
+    }
+
+    /// Goes past what stands for itself in a string.
+    fn plain(&mut self) {
+        let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | ..0x20);
+        let rest = &self.bytes[self.at..];
+        self.at += rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
     }
 
     fn escaped(&mut self) -> Result<char, JsonError> {

@@ -7,6 +7,7 @@ use super::error::Problem;
 use lang::json::Json;
 use lang::{duration, quote};
 use model::{Nanos, Text, TextMap};
+use std::borrow::Cow;
 
 /// Where in a request a value stands, in Go's names.
 #[derive(Debug, Clone)]
@@ -50,12 +51,28 @@ pub fn each_member(
     strict: bool,
     each: &mut dyn FnMut(&str, &Json) -> Result<bool, Problem>,
 ) -> Done {
+    let mut short = [0; SHORT_KEY];
     for (key, value) in members {
-        if !each(&key.to_lowercase(), value)? && strict {
+        if !each(&lower(key, &mut short), value)? && strict {
             return Err(decode(format!("json: unknown field {}", quote(key))));
         }
     }
     Ok(())
+}
+
+/// Room for every key that has a meaning anywhere.
+const SHORT_KEY: usize = 64;
+
+/// A key in lower case; a short one in ASCII, as all are that mean something, takes no memory.
+fn lower<'k>(key: &str, room: &'k mut [u8; SHORT_KEY]) -> Cow<'k, str> {
+    match room.get_mut(..key.len()) {
+        Some(room) if key.is_ascii() => {
+            room.copy_from_slice(key.as_bytes());
+            room.make_ascii_lowercase();
+            Cow::Borrowed(std::str::from_utf8(room).expect("ASCII is UTF-8"))
+        }
+        _ => Cow::Owned(key.to_lowercase()),
+    }
 }
 
 impl Place {
@@ -253,6 +270,10 @@ mod tests {
     fn keys_have_any_case_and_wrong_types_are_told_in_gos_words() {
         check(r#"{"NAME":"a","Port":-1,"tags":["x"]}"#, Ok(r#"a -1 ["x"]"#));
         check(r#"{"name":null,"tags":null}"#, Ok(" 0 []"));
+        let long = "X".repeat(SHORT_KEY + 1);
+        let unknown = format!(r#"json: unknown field "{long}""#);
+        check(&format!(r#"{{"{long}":1}}"#), Err(&unknown));
+        check(r#"{"É":1}"#, Err(r#"json: unknown field "É""#));
         check("null", Ok(" 0 []"));
         check("[]", Err("json: cannot unmarshal array into Go value of type pkg.Thing"));
         check(r#"{"X\"":1}"#, Err(r#"json: unknown field "X\"""#));

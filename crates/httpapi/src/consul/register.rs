@@ -48,8 +48,8 @@ pub async fn register(mut call: Call) -> Result<Answer, Problem> {
     };
     let doors = call.doors_of(&datacenter)?;
     validate(&mut given)?;
-    let view = doors.reader.view();
-    let authorizer = view.authorizer(&call.token);
+    // Held until it is answered, a view would keep what the writes before it replaced.
+    let authorizer = doors.reader.view().authorizer(&call.token);
     allow(&authorizer, &given)?;
     call.write(&doors, &authorizer, commands(given), "").await?;
     Ok(Answer::json(&true))
@@ -262,6 +262,7 @@ pub async fn deregister(mut call: Call) -> Result<Answer, Problem> {
     let view = doors.reader.view();
     let authorizer = view.authorizer(&call.token);
     allow_removal(&view, &authorizer, &command)?;
+    drop(view);
     call.write(&doors, &authorizer, vec![command], "").await?;
     Ok(Answer::json(&true))
 }

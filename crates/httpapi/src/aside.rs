@@ -10,6 +10,7 @@ use crate::answer::{Answer, Shown};
 use crate::consul::blocking::{Body, Found};
 use crate::consul::error::{Crowded, Problem, Stop};
 use crate::dialects::Acting;
+use catalog::Authorizer;
 use foldhash::quality::RandomState;
 use net::http::Response;
 use std::hash::BuildHasher;
@@ -68,6 +69,8 @@ pub struct Wish<'p> {
     pub class: Class,
     /// What is read.
     pub path: &'p str,
+    /// What the reader may see, where others may see more: a path has another size for them.
+    pub auth: Option<&'p Authorizer>,
     /// What is read below the path is another thing, and a list.
     pub below: bool,
     /// It takes a turn however small its answer was: it looks through more than it tells.
@@ -98,6 +101,15 @@ pub enum Insists {
     AWhile,
     /// It has changed something, and that must be told: if its turn does not come, it goes on without.
     ToTheEnd,
+}
+
+/// Where a read is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// On a thread that serves others: it waits for nobody.
+    AtOnce,
+    /// With a turn, where others are not held up.
+    Aside,
 }
 
 const UNKNOWN: u64 = 0;
@@ -136,20 +148,22 @@ impl Aside {
     }
 
     /// Evaluates a read, unless somebody else has `made` the same while its turn was waited for.
+    ///
+    /// The read is told whether it is evaluated [`Where::Aside`].
     pub async fn evaluate(
         &self,
         wish: Wish<'_>,
         insists: Insists,
         made: impl FnOnce() -> Option<Found>,
-        read: impl FnOnce() -> Result<Found, Stop>,
+        read: impl FnOnce(Where) -> Result<Found, Stop>,
     ) -> Result<Found, Stop> {
-        let seen = self.seen(wish.path, wish.below);
+        let seen = self.seen((wish.path, wish.below, wish.auth));
         let found = match wish.cost(&seen) {
-            None => read(),
+            None => read(Where::AtOnce),
             Some(cost) => {
                 let _turn = self.enter(wish.class(), cost, insists).await?;
                 // Another thread for each of a thousand who wait for one answer would be memory.
-                made().map_or_else(|| beside(read), Ok)
+                made().map_or_else(|| beside(|| read(Where::Aside)), Ok)
             }
         };
         if let Ok(found) = &found {
@@ -164,7 +178,7 @@ impl Aside {
         wish: Wish<'_>,
         read: impl FnOnce() -> Result<Found, Stop>,
     ) -> Option<Result<Found, Stop>> {
-        let seen = self.seen(wish.path, wish.below);
+        let seen = self.seen((wish.path, wish.below, wish.auth));
         if wish.cost(&seen).is_some() {
             return None;
         }
@@ -177,7 +191,7 @@ impl Aside {
 
     /// Has an answer made that is no read of a view.
     pub async fn act(&self, class: Class, path: &str, acting: Acting) -> Result<Answer, Problem> {
-        let seen = self.seen(path, false);
+        let seen = self.seen((path, false, None));
         let answer = match cost(class, &seen) {
             None => acting.await?,
             Some(cost) => {
@@ -225,9 +239,9 @@ impl Aside {
         self.hasher.hash_one(bytes)
     }
 
-    fn seen(&self, path: &str, below: bool) -> Seen<'_> {
+    fn seen(&self, what: (&str, bool, Option<&Authorizer>)) -> Seen<'_> {
         // The bit keeps a hash from being `UNKNOWN`.
-        let hash = (self.hasher.hash_one((path, below)) | (MAGNITUDE + 1)) & !MAGNITUDE;
+        let hash = (self.hasher.hash_one(what) | (MAGNITUDE + 1)) & !MAGNITUDE;
         let slot = &self.sizes[usize::try_from(hash >> 32).unwrap_or_default() % SLOTS];
         Seen { slot, hash, held: slot.load(Ordering::Relaxed) }
     }
@@ -436,13 +450,14 @@ mod tests {
             let body = Body::Json(bytes::Bytes::from_static(b"{}"));
             Ok(Found { body, index: model::Index(1), watches: Vec::new(), filtered: false })
         };
-        let wish = Wish { class: Class::Bulk, path: "/why/x", below: false, always: true };
-        assert!(aside.evaluate(wish, Insists::No, || None, found).await.is_ok());
-        assert_eq!(aside.seen(wish.path, false).size(), Some(2), "its answer was small");
+        let wish =
+            Wish { class: Class::Bulk, path: "/why/x", auth: None, below: false, always: true };
+        assert!(aside.evaluate(wish, Insists::No, || None, |_| found()).await.is_ok());
+        assert_eq!(aside.seen((wish.path, false, None)).size(), Some(2), "its answer was small");
         assert!(aside.evaluate_at_once(wish, found).is_none());
         assert!(aside.evaluate_at_once(Wish { always: false, ..wish }, found).is_some());
         let turn = aside.enter(Class::Bulk, 1, Insists::No).await.ok();
-        let mut waiting = Box::pin(aside.evaluate(wish, Insists::No, || None, found));
+        let mut waiting = Box::pin(aside.evaluate(wish, Insists::No, || None, |_| found()));
         let mut context = Context::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(&mut context).is_pending(), "somebody has the turn");
         drop(turn);
@@ -460,7 +475,7 @@ mod tests {
             acting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
         };
         assert!(!act(10), "not seen yet");
-        aside.seen("/list", false).note(10);
+        aside.seen(("/list", false, None)).note(10);
         assert!(act(LONG_LIST), "small the last time");
         assert!(!act(10), "long the last time");
     }

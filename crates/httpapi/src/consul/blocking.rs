@@ -8,7 +8,7 @@
 use super::error::{Problem, Stop};
 use super::params::ReadOptions;
 use crate::answer::{Answer, Content};
-use crate::aside::{Insists, Wish};
+use crate::aside::{Insists, Where, Wish};
 use crate::call::Call;
 use crate::kept::{Kept, KeptRead, ReadKey};
 use crate::meters::Wake;
@@ -182,7 +182,9 @@ impl Asked<'_> {
         if let Some(found) = self.kept(&view, reader, Kept::read) {
             return Some(self.found(found, reader));
         }
-        let found = call.aside.evaluate_at_once(self.wish(), || self.evaluate(&view))?.ok()?;
+        let auth = view.authorizer(&call.token);
+        let wish = self.wish(&auth);
+        let found = call.aside.evaluate_at_once(wish, || self.evaluate(&view))?.ok()?;
         self.keep(&found, &view, since);
         Some(self.found(found, reader))
     }
@@ -285,8 +287,9 @@ impl Asked<'_> {
         let mut held = 0;
         loop {
             let made = || self.kept(&view, reader, Kept::peek);
-            let make = || self.make(&view, since, reader);
-            let evaluation = aside.evaluate(self.wish(), self.insists, made, make);
+            let make = |place| self.make(place, &view, since, reader);
+            let auth = view.authorizer(&self.call.token);
+            let evaluation = aside.evaluate(self.wish(&auth), self.insists, made, make);
             let interest = match evaluation.await {
                 Ok(found) => return Ok((found, view.index())),
                 Err(Stop::Problem(problem)) => return Err(problem),
@@ -301,10 +304,19 @@ impl Asked<'_> {
     }
 
     /// Makes the answer and keeps it; or takes what somebody else made who asked the same meanwhile.
-    fn make(&self, view: &View, since: u64, reader: &dyn Reader) -> Result<Found, Stop> {
+    fn make(
+        &self,
+        place: Where,
+        view: &View,
+        since: u64,
+        reader: &dyn Reader,
+    ) -> Result<Found, Stop> {
         let auth = view.authorizer(&self.call.token);
-        let _alone = self.door.index.map(|_| self.call.kept.alone(&self.read_key(&auth)));
-        if let Some(found) = self.kept(view, reader, Kept::peek) {
+        // To wait for another's list would hold up whom this thread serves; what is small is sooner
+        // made again.
+        let has_others = place == Where::Aside && self.door.index.is_some();
+        let _alone = has_others.then(|| self.call.kept.alone(&self.read_key(&auth)));
+        if has_others && let Some(found) = self.kept(view, reader, Kept::peek) {
             return Ok(found);
         }
         let found = self.evaluate(view)?;
@@ -336,10 +348,10 @@ impl Asked<'_> {
         }
     }
 
-    fn wish(&self) -> Wish<'_> {
+    fn wish<'k>(&'k self, auth: &'k Authorizer) -> Wish<'k> {
         let below = self.call.query.has("recurse") || self.call.query.has("keys");
         let (class, path) = (self.call.class, self.call.request.head.uri.path());
-        Wish { class, path, below, always: self.door.searches }
+        Wish { class, path, auth: Some(auth), below, always: self.door.searches }
     }
 
     fn read_key<'k>(&'k self, auth: &'k Authorizer) -> ReadKey<'k> {

@@ -208,12 +208,12 @@ impl Told<'_> {
         }
         let mut status = StatusCode::OK;
         let path = format!("/v1/txn {print:x}");
-        let wish = Wish { class: Class::Read, path: &path, below: true, always: false };
+        let wish = Wish { class: Class::Read, path: &path, auth: None, below: true, always: false };
         let made = call.aside.evaluate(
             wish,
             Insists::No,
             || None,
-            || {
+            |_| {
                 let (kind, body) = self.told(find()?);
                 status = kind;
                 let body = Body::Json(body);

@@ -1,7 +1,7 @@
 //! Instruction counts under callgrind, held in `bench/budgets.toml`.
 //!
 //! They depend on the compiler, on the C library and on what valgrind makes of both, so the file names these versions:
-//! with others the counts are told and not held. On the processor they must not depend.
+//! with others the counts are held less closely. On the processor they must not depend.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +18,9 @@ const FILE: &str = "bench/budgets.toml";
 /// How far a count may be from what is held, in parts of a thousand. Fewer are refused too: what was won
 /// would be lost again unseen.
 const TOLERANCE: u64 = 30;
+
+/// The same with other versions than those held, each of which moves counts by some percent.
+const ELSEWHERE: u64 = 200;
 
 const VALGRIND: &str = "valgrind";
 
@@ -49,7 +52,7 @@ pub fn budgets(update: bool) -> Result<()> {
     }
 }
 
-/// The same for the tests' tally: without valgrind, or with other versions than those held, it is skipped.
+/// The same for the tests' tally: without valgrind it is skipped.
 pub fn counted() -> Result<Tally> {
     if !shell::missing_tools(&[VALGRIND]).is_empty() {
         println!("SKIPPED: instruction counts: there is no {VALGRIND}");
@@ -73,7 +76,7 @@ fn compare(program: &Path, here: &Versions) -> Result<Tally> {
     let (held_with, held) = Versions::read(&text)?;
     let is_held = held_with == *here;
     if !is_held {
-        println!("budgets are held with {held_with}; here is {here}: counts are told, not held");
+        println!("budgets are held with {held_with}; here is {here}: held to a fifth only");
     }
     let mut tally = Tally::default();
     let tasks = tasks(program)?;
@@ -82,7 +85,7 @@ fn compare(program: &Path, here: &Versions) -> Result<Tally> {
     }
     for task in &tasks {
         let (count, held) = (count(program, task)?, held.get(task).copied());
-        let is_well = is_within(count, held) || !is_held;
+        let is_well = is_within(count, held, if is_held { TOLERANCE } else { ELSEWHERE });
         let verdict = if is_well { "ok" } else { "FAILED" };
         let held = held.map_or("none".to_owned(), |held| held.to_string());
         println!("budget {task} ... {verdict} ({count} instructions, {held} held)");
@@ -94,8 +97,8 @@ fn compare(program: &Path, here: &Versions) -> Result<Tally> {
     Ok(tally)
 }
 
-fn is_within(count: u64, held: Option<u64>) -> bool {
-    held.is_some_and(|held| count.abs_diff(held) * 1000 <= held * TOLERANCE)
+fn is_within(count: u64, held: Option<u64>, tolerance: u64) -> bool {
+    held.is_some_and(|held| count.abs_diff(held) * 1000 <= held * tolerance)
 }
 
 /// How many instructions one round of a task takes.
@@ -181,7 +184,7 @@ impl Versions {
         let mut text = format!(
             "# Instructions that each of these takes, counted by callgrind: `cargo xtask budgets`, also in\n\
              # `cargo xtask test`, 3 % more or less allowed. After a change that is meant to move one:\n\
-             # `cargo xtask budgets --update`. They depend on these versions; with others they are told, not held.\n\
+             # `cargo xtask budgets --update`. They depend on these versions; with others they are held to a fifth.\n\
              rustc = \"{rustc}\"\nvalgrind = \"{valgrind}\"\nlibc = \"{libc}\"\n\
              architecture = \"{architecture}\"\n\n[instructions]\n"
         );
@@ -206,7 +209,7 @@ mod tests {
             (969, Some(1000), false),
             (1, None, false),
         ] {
-            assert_eq!(is_within(count, held), expected, "{count} {held:?}");
+            assert_eq!(is_within(count, held, TOLERANCE), expected, "{count} {held:?}");
         }
     }
 

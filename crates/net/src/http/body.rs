@@ -3,11 +3,14 @@
 //! Small bodies have a pool of their own, so that whoever fills the other with large ones keeps nobody
 //! from a usual write; what a body took is kept until its request is answered, since what was made
 //! of the body is kept as long. The smallest need nothing of either: a heartbeat comes in whatever
-//! others send, and its connection has a buffer of that size anyway.
+//! others send, and what it may take for each connection is as little as a buffer of its engine.
+//!
+//! What comes is copied: it lies in the buffer that the head was read into, which may be large and would
+//! stay for as long as a byte of it is kept.
 
 use super::pool::{Pool, Share};
 use super::{Limit, Limits, Request, Traffic};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -134,7 +137,7 @@ impl Request {
         let one = self.taken.budget.one;
         let read = match announced.filter(|length| *length > one as u64) {
             Some(length) => Err(BodyError::TooLarge(length)),
-            None => self.read(keep.min(one)).await,
+            None => self.read(keep.min(one), announced).await,
         };
         if let Some(limit) = read.as_ref().err().and_then(BodyError::limit) {
             self.taken.budget.traffic.refuse(limit);
@@ -142,11 +145,11 @@ impl Request {
         read
     }
 
-    async fn read(&mut self, keep: usize) -> Result<Bytes, BodyError> {
+    async fn read(&mut self, keep: usize, announced: Option<u64>) -> Result<Bytes, BodyError> {
         let budget = Arc::clone(&self.taken.budget);
         let began = Instant::now();
-        let mut first = Bytes::new();
-        let mut more = BytesMut::new();
+        let announced = announced.and_then(|length| usize::try_from(length).ok());
+        let mut kept = Vec::new();
         let mut length = 0usize;
         loop {
             let next = timeout_at(budget.deadline(began, length), self.body.frame()).await;
@@ -157,24 +160,52 @@ impl Request {
                 return Err(BodyError::TooLarge(length as u64));
             }
             if length > keep {
-                (first, more) = (Bytes::new(), BytesMut::new());
+                kept = Vec::new();
                 self.taken.give_back();
                 continue;
             }
             self.taken.grow(data.len())?;
-            if first.is_empty() && more.is_empty() {
-                first = data;
-            } else {
-                if more.is_empty() {
-                    more.extend_from_slice(&first);
-                }
-                more.extend_from_slice(&data);
+            if length > kept.capacity() {
+                kept.reserve_exact(room(length, announced) - kept.len());
             }
+            kept.extend_from_slice(&data);
         }
         match length > keep {
             true => Err(BodyError::TooLarge(length as u64)),
-            false if more.is_empty() => Ok(first),
-            false => Ok(more.freeze()),
+            false => Ok(kept.into_boxed_slice().into()),
+        }
+    }
+}
+
+/// The room for a body of which so much is there: never more than is announced, nor, beyond what is
+/// [`FREE`], than twice what came.
+fn room(length: usize, announced: Option<usize>) -> usize {
+    let twice = length.saturating_mul(2);
+    match announced {
+        Some(all) => all.min(twice.max(FREE)).max(length),
+        None if length <= FREE => twice.min(FREE),
+        None => twice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_gets_room_for_what_is_announced_and_twice_what_came() {
+        for (length, announced, expected) in [
+            (1, Some(1), 1),
+            (1, Some(FREE), FREE),
+            (1, Some(FREE + 1), FREE),
+            (FREE, Some(9 * FREE), 2 * FREE),
+            (8 * FREE, Some(9 * FREE), 9 * FREE),
+            (FREE, Some(usize::MAX), 2 * FREE),
+            (100, None, 200),
+            (FREE - 1, None, FREE),
+            (FREE + 1, None, 2 * FREE + 2),
+        ] {
+            assert_eq!(room(length, announced), expected, "{length} of {announced:?}");
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct Limits {
     /// Bytes of one body.
     pub body: usize,
     /// Bytes of all bodies above 8 KiB whose requests are not answered yet. A smaller one is not
-    /// counted: its connection has a buffer of that size anyway, and reports that something lives are
+    /// counted: it takes no more than each buffer of its connection, and reports that something lives are
     /// small.
     pub bodies: usize,
     /// Time that a client has to take what is sent, besides what its bytes earn it.
@@ -279,6 +279,8 @@ struct Idle {
 
 /// Speaks HTTP until the connection ends or its request waits.
 async fn engine(stream: Stream, desk: &Arc<Desk>, shared: &Shared) -> Option<(Idle, Parked)> {
+    #[cfg(test)]
+    shared.traffic.start_engine();
     let service = service_fn(|request| Arc::clone(desk).ask(request));
     let mut serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -322,11 +324,11 @@ async fn engine(stream: Stream, desk: &Arc<Desk>, shared: &Shared) -> Option<(Id
 }
 
 impl Shared {
-    /// Waits for the first byte of a request; false where none comes in time.
+    /// Waits for the first byte of a request; false at the end, or where none comes in time.
     async fn hears(&self, stream: &Stream) -> bool {
         tokio::select! {
             biased;
-            readable = stream.readable() => readable.is_ok(),
+            heard = stream.hears() => heard.unwrap_or(false),
             () = self.ending.cancelled() => false,
             () = tokio::time::sleep(self.limits.header_timeout) => {
                 self.traffic.refuse(Limit::HeadTime);

@@ -5,7 +5,7 @@
 //! watch that asks the socket itself.
 
 use super::{Limit, Limits, Traffic};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -34,6 +34,21 @@ struct Line {
     is_behind: AtomicBool,
 }
 
+impl Line {
+    /// Waits for a byte, which stays there; false at the end.
+    ///
+    /// That a socket is readable is a guess of the runtime's: true of a new one, and until a read has
+    /// found nothing. So the socket itself is asked, which also mends the guess.
+    async fn hears(&self) -> Result<bool> {
+        Ok(self.socket.peek(&mut [0]).await? > 0)
+    }
+
+    /// Whether the client says no more behind what is unread; waits for one of the two.
+    async fn is_ended(&self) -> Result<bool> {
+        Ok(self.socket.ready(Interest::READABLE).await?.is_read_closed())
+    }
+}
+
 /// A client that does not take what is sent as fast as it is.
 struct Behind {
     since: Instant,
@@ -47,6 +62,10 @@ pub(super) struct Watch(Arc<Line>);
 
 /// A request that is answered sooner is not watched.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The engine doubles its buffer whenever a read fills it, and keeps it for as long as it lives, also
+/// while it is idle; what is read is less than twice its first one, so that it stays there.
+const ONE_READ: usize = (16 << 10) - 1;
 
 impl Stream {
     pub fn new(socket: TcpStream, limits: &Limits, traffic: Traffic) -> (Stream, Watch) {
@@ -62,11 +81,11 @@ impl Stream {
         Stream { before: before.into(), ..self }
     }
 
-    /// Waits until there is something to read, or the end.
-    pub async fn readable(&self) -> Result<()> {
+    /// Waits for something to read; false at the end.
+    pub async fn hears(&self) -> Result<bool> {
         match self.before.has_remaining() {
-            true => Ok(()),
-            false => self.line.socket.readable().await,
+            true => Ok(true),
+            false => self.line.hears().await,
         }
     }
 
@@ -124,7 +143,7 @@ impl AsyncRead for Stream {
         }
         loop {
             ready!(self.line.socket.poll_read_ready(context))?;
-            match self.line.socket.try_read_buf(buffer) {
+            match self.line.socket.try_read_buf(&mut (&mut *buffer).limit(ONE_READ)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read.map(|_| ())),
             }
@@ -180,13 +199,90 @@ impl Watch {
     /// Waits until the client has gone; the error says so.
     pub async fn gone(&self) -> Error {
         loop {
-            match self.0.socket.ready(Interest::READABLE).await {
-                Ok(ready) if !ready.is_read_closed() => {}
-                Ok(_) => return Error::new(ErrorKind::UnexpectedEof, "the client has gone"),
+            match self.is_there().await {
+                Ok(true) => {}
+                Ok(false) => return Error::new(ErrorKind::UnexpectedEof, "the client has gone"),
                 Err(error) => return error,
             }
             // It has sent more already, which stays there unread.
             sleep(PATIENCE).await;
         }
+    }
+
+    /// Waits for more from the client, or for its end; whether it is still there.
+    async fn is_there(&self) -> Result<bool> {
+        Ok(self.0.hears().await? && !self.0.is_ended().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn pair() -> (TcpStream, Stream, Watch) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let (stream, watch) = Stream::new(socket, &Limits::default(), Traffic::default());
+        (client, stream, watch)
+    }
+
+    /// How often a future is looked at in an hour that it does not come in.
+    async fn looks<F: Future>(waiting: F) -> usize {
+        let (mut looks, mut waiting) = (0, Box::pin(waiting));
+        let looked = poll_fn(|context| {
+            looks += 1;
+            waiting.as_mut().poll(context)
+        });
+        assert!(timeout(HOUR, looked).await.is_err(), "it came");
+        looks
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_not_heard_and_not_looked_at() {
+        let (mut client, mut stream, watch) = pair().await;
+        assert!(looks(stream.hears()).await <= 3, "a new one");
+        assert!(looks(watch.gone()).await <= 3, "a new one");
+        client.write_all(b"x").await.unwrap();
+        assert!(stream.hears().await.unwrap());
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 1);
+        assert!(looks(watch.gone()).await <= 3, "one that spoke before");
+        assert!(looks(stream.hears()).await <= 3, "one that spoke before");
+        drop(client);
+        assert!(!stream.hears().await.unwrap());
+        watch.gone().await;
+    }
+
+    #[tokio::test]
+    async fn one_read_does_not_make_the_engine_double_its_buffer_twice() {
+        let (mut client, mut stream, _) = pair().await;
+        let much = vec![b'x'; 8 * ONE_READ];
+        let reading = async {
+            let (mut all, mut buffer) = (0, much.clone());
+            while all < much.len() {
+                let read = stream.read(&mut buffer).await.unwrap();
+                assert!((1..=ONE_READ).contains(&read), "{read}");
+                all += read;
+            }
+        };
+        let (written, ()) = tokio::join!(client.write_all(&much), reading);
+        written.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_seen_behind_what_is_unread() {
+        let (mut client, stream, watch) = pair().await;
+        client.write_all(b"x").await.unwrap();
+        assert!(stream.hears().await.unwrap());
+        assert!(timeout(HOUR, watch.gone()).await.is_err(), "it said more, and is there");
+        client.shutdown().await.unwrap();
+        assert_eq!(watch.gone().await.kind(), ErrorKind::UnexpectedEof);
+        assert!(stream.hears().await.unwrap(), "what it said is still there");
     }
 }

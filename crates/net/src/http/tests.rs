@@ -8,13 +8,15 @@ use tokio::sync::Notify;
 
 /// Echoes bodies, blocks on `/wait` and with a body on `/hold` until it is ended, and says much on
 /// `/large`, the same to all on `/shared`. It tells that it began `/wait`, that it has the body of `/hold`, and that it is about to
-/// read that of `/slow`. What is told to `news` is answered on `/news`, which says that it waits.
+/// read that of `/slow`. What is told to `news` is answered on `/news`, which says that it waits and counts
+/// how often it is looked at.
 struct Echo {
     ending: CancellationToken,
     news: Arc<Notify>,
     keep: usize,
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
+    looks: Arc<AtomicUsize>,
     large: Bytes,
 }
 
@@ -34,6 +36,7 @@ impl Service for Echo {
         let (ending, keep) = (self.ending.clone(), self.keep);
         let (blocked, began) = (Arc::clone(&self.blocked), Arc::clone(&self.began));
         let (news, large) = (Arc::clone(&self.news), self.large.clone());
+        let looks = Arc::clone(&self.looks);
         Box::pin(async move {
             if request.head.uri.path() == "/news" {
                 blocked.fetch_add(1, Ordering::SeqCst);
@@ -43,7 +46,12 @@ impl Service for Echo {
                 }
                 request.waits();
                 began.notify_one();
+                let looked = poll_fn(|_| {
+                    looks.fetch_add(1, Ordering::SeqCst);
+                    Poll::<()>::Pending
+                });
                 tokio::select! {
+                    () = looked => {}
                     () = news.notified() => {}
                     () = ending.cancelled() => {}
                 }
@@ -71,7 +79,10 @@ impl Service for Echo {
                 ending.cancelled().await;
             }
             match read {
-                Ok(body) => text(200, body),
+                Ok(body) => {
+                    assert!(body.is_empty() || body.is_unique(), "it keeps another's buffer");
+                    text(200, body)
+                }
                 Err(error) => text(413, error.to_string().into()),
             }
         })
@@ -90,23 +101,25 @@ struct Running {
     blocked: Arc<AtomicUsize>,
     began: Arc<Notify>,
     news: Arc<Notify>,
+    looks: Arc<AtomicUsize>,
 }
 
 fn start(limits: Limits, keep: usize) -> Running {
     let listener = crate::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let (blocked, began, news) = (Arc::default(), Arc::default(), Arc::<Notify>::default());
-    let ending = CancellationToken::new();
+    let (ending, looks) = (CancellationToken::new(), Arc::default());
     let echo = Echo {
         ending: ending.clone(),
         news: Arc::clone(&news),
         keep,
         blocked: Arc::clone(&blocked),
         began: Arc::clone(&began),
+        looks: Arc::clone(&looks),
         large: vec![b'x'; LARGE].into(),
     };
     let traffic = Traffic::default();
     let server = serve(vec![listener], limits, Arc::new(echo), traffic.clone(), ending).unwrap();
-    Running { server, traffic, blocked, began, news }
+    Running { server, traffic, blocked, began, news, looks }
 }
 
 async fn connect(running: &Running) -> TcpStream {
@@ -294,8 +307,28 @@ async fn a_header_that_does_not_come_closes_the_connection() {
     let running = start(limits, 100);
     assert_eq!(ask(&mut connect(&running).await, "GET / HT").await, "");
     assert_eq!(running.traffic.refused(Limit::HeadTime), 1);
+    assert_eq!(running.traffic.engines(), 1);
     assert_eq!(ask(&mut connect(&running).await, "").await, "", "nor one that is silent");
     assert_eq!(running.traffic.refused(Limit::HeadTime), 2);
+    let mut ended = connect(&running).await;
+    ended.shutdown().await.unwrap();
+    assert_eq!(ask(&mut ended, "").await, "", "nor one that ends at once");
+    assert_eq!(running.traffic.engines(), 1, "who says nothing has no engine");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_not_looked_at_while_its_client_is_silent() {
+    let running = start(Limits::default(), 100);
+    let mut client = connect(&running).await;
+    client.write_all(b"GET /news HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
+    running.began.notified().await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    tokio::time::resume();
+    let looks = running.looks.load(Ordering::SeqCst);
+    assert!((1..10).contains(&looks), "{looks}");
+    running.news.notify_one();
+    assert!(ask(&mut client, "").await.ends_with("news of /news"));
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ struct Counts {
     open: AtomicU64,
     accepted: AtomicU64,
     refused: [AtomicU64; Limit::ALL.len()],
+    #[cfg(test)]
+    engines: AtomicU64,
 }
 
 /// A limit at which something is refused or broken off.
@@ -90,6 +92,17 @@ impl Traffic {
 
     pub(super) fn refuse(&self, limit: Limit) {
         self.0.refused[limit as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Engines that were started on connections.
+    #[cfg(test)]
+    pub(super) fn engines(&self) -> u64 {
+        self.0.engines.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn start_engine(&self) {
+        self.0.engines.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn begin(&self) -> Begun {

@@ -137,11 +137,12 @@ async fn many_at_once_are_all_there() {
         writer.await.unwrap();
     }
     assert_eq!(world.instances().len(), 640);
-    // How many share a sync depends on how slow the disk is beside the scheduler: about one in
-    // thirty here, one in five on a starved machine, fewer where a sync takes no time. The black-box
-    // tests hold it to one in eight on a disk of known speed.
+    // How many share a sync depends on how slow the disk is beside the scheduler: ten to thirty a
+    // sync on a disk, and still more than two where a sync takes no time (271 syncs at most, in
+    // memory). Without sharing there is one each, and a lucky quarter must not pass for it. The
+    // black-box tests hold it to eight a sync on a disk of known speed.
     let syncs = world.agent.counters().store_syncs - before;
-    assert!(syncs < 640, "{syncs} syncs for 640 registrations");
+    assert!(syncs <= 480, "{syncs} syncs for 640 registrations");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use crate::tables::sorted::{ByCheckId, ById, ByInstance, ByService, Place, Table
 use crate::watch::Noted;
 use imbl::{OrdMap, OrdSet};
 use model::{
-    Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, Owner, Row, Session, SessionId,
-    Tenant, Timestamp,
+    Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, NodeName, Owner, Row, Session,
+    SessionId, Tenant, Timestamp,
 };
 use std::sync::Arc;
 
@@ -249,6 +249,19 @@ impl State {
         let name = service.service.as_str();
         let rows = self.members.from(service.tenant, Place([name, "", ""]));
         rows.take_while(move |row| Folded::same(row.service.as_str(), name))
+    }
+
+    /// Those of them that are on a node.
+    pub(crate) fn members_on(
+        &self,
+        service: &ServiceKey,
+        node: &NodeName,
+    ) -> impl Iterator<Item = &Arc<Row<Instance>>> {
+        let (name, node) = (service.service.as_str(), node.as_str());
+        let rows = self.members.from(service.tenant, Place([name, node, ""]));
+        rows.take_while(move |row| {
+            Folded::same(row.service.as_str(), name) && Folded::same(row.node.as_str(), node)
+        })
     }
 }
 

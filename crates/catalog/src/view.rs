@@ -9,8 +9,8 @@ use crate::keys::{CheckKey, InstanceKey, KvRowKey, NodeKey, ServiceKey};
 use crate::state::{ServiceMark, State, TableIndexes};
 use crate::transaction::{Failure, Operation, Shown};
 use model::{
-    Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, Row, Session, SessionId, Status,
-    Tenant, Timestamp,
+    Check, Folded, Index, Instance, KvEntry, KvKey, Node, NodeId, NodeName, Row, Session,
+    SessionId, Status, Tenant, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -270,6 +270,13 @@ impl View {
     pub fn service(&self, key: &ServiceKey) -> Held<Vec<Offer<'_>>> {
         self.holds(|| Interest::Service(key.clone()))?;
         Ok(self.state.members_of(key).filter_map(|row| self.offer(key.tenant, row)).collect())
+    }
+
+    /// The instances of a service on a node.
+    pub fn service_on(&self, key: &ServiceKey, node: &NodeName) -> Held<Vec<Offer<'_>>> {
+        self.holds(|| Interest::Service(key.clone()))?;
+        let rows = self.state.members_on(key, node);
+        Ok(rows.filter_map(|row| self.offer(key.tenant, row)).collect())
     }
 
     fn offer<'v>(&'v self, tenant: Tenant, instance: &'v Arc<Row<Instance>>) -> Option<Offer<'v>> {

@@ -16,7 +16,7 @@ mod node;
 mod picture;
 mod service;
 
-pub(crate) use chunk::{Chunk, Family, Row, Target};
+pub(crate) use chunk::{Chunk, Draft, Family, Row, Target};
 pub(crate) use names::Pointer;
 pub(crate) use node::{Addresses, NodeFacts};
 pub(crate) use picture::{Encoder, Picture};

@@ -2,16 +2,18 @@
 //! to the code that makes its row.
 
 use crate::answer::{self, Channel, Context, Reply, Why};
-use crate::encoded::{Chunk, Encoder, Picture};
+use crate::encoded::{Chunk, Draft, Encoder, Picture};
 use crate::live::Live;
 use crate::naming::{Lookup, consul};
 use crate::pick::{Scratch, Want};
 use crate::zone::{Place, Zone};
 use catalog::View;
-use catalog::why::{Cause, Family};
+use catalog::why::{Absence, Cause, Family};
 use dnswire::{Name, Question, rtype};
 use model::{Folded, InstanceId, NodeName, Text};
 use seams::{Meaning, NameAnswer, NameQuestion, Names};
+use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 impl Names for Live {
@@ -68,17 +70,19 @@ impl Names for Live {
         };
         let picture = match lookup {
             // What a host name leads to stands in other rows.
-            Lookup::Service { service, .. } if asked.passing => {
-                Arc::new(encoder.one_service(view, &String::from_utf8_lossy(service)).ok()?)
-            }
+            Lookup::Service { service, .. } if asked.passing => encoder
+                .one_service(view, &String::from_utf8_lossy(service))
+                .map_or_else(|_| Arc::new(encoder.empty()), Arc::new),
             _ => Arc::clone(&self.table.load()),
         };
-        let (reply, out) = compose(&zone, &picture, &question, asked.tcp)?;
+        let (reply, out) = compose(&zone, &picture, &question, asked.tcp);
         let instances = match lookup {
             Lookup::Service { service, tag, datacenter }
-                if datacenter.is_none_or(|named| *named == *picture.datacenter) =>
+                if datacenter.is_none_or(|named| *named == *picture.datacenter)
+                    && reply.why != Why::Absent(Absence::Unreachable) =>
             {
-                instances(view, encoder, service, tag, asked.qtype)
+                let service = OfService { view, encoder, service, tag };
+                service.instances(asked.qtype, asked.on)
             }
             _ => Vec::new(),
         };
@@ -132,65 +136,72 @@ fn packet(asked: &NameQuestion<'_>) -> Option<Vec<u8>> {
     Some(packet)
 }
 
-/// The answer; `None` where it would have to be fetched.
-fn compose(
-    zone: &Zone,
-    picture: &Picture,
-    question: &Question<'_>,
-    tcp: bool,
-) -> Option<(Reply, Vec<u8>)> {
+/// The answer; a failure where it would have to be fetched.
+fn compose(zone: &Zone, picture: &Picture, question: &Question<'_>, tcp: bool) -> (Reply, Vec<u8>) {
     let channel = if tcp { Channel::Tcp } else { Channel::Udp };
     let context = Context { zone, picture, channel, now: 0 };
     let mut out = vec![0; 1 << 16];
     let mut scratch = Scratch::new();
-    let reply = answer::question_into(context, question, &mut out, &mut scratch).ok()?;
+    let reply = answer::question_into(context, question, &mut out, &mut scratch)
+        .unwrap_or_else(|_| answer::failure(context, question, &mut out, &mut scratch));
     out.truncate(reply.length);
-    Some((reply, out))
+    (reply, out)
 }
 
-/// Every instance with all that keeps it out of such an answer.
-fn instances(
-    view: &View,
-    encoder: &Encoder,
-    service: &[u8],
-    tag: &[u8],
-    qtype: u16,
-) -> Vec<(NodeName, InstanceId, Vec<Cause>)> {
-    let (service, tag) = (String::from_utf8_lossy(service), String::from_utf8_lossy(tag));
-    let want = Want::of(qtype);
-    let hash = (!tag.is_empty()).then(|| encoder.tag(&Folded::new(&tag)));
-    let mut judged = Vec::new();
-    for (instance, draft) in encoder.drafts(view, &service) {
-        let (mut causes, is_shown) = (encoder.causes(view, instance), draft.is_shown);
-        debug_assert_eq!(causes.is_empty(), is_shown);
-        if hash.is_some_and(|hash| !draft.tags.contains(&hash)) {
-            causes.push(Cause::lacks(&tag, instance));
-        }
-        let chunk = Chunk::new(vec![draft]);
-        judged.push((instance, causes, is_shown.then_some(chunk)));
-    }
-    // Where somebody has what is wanted, host names are not told.
-    let told = |causes: &[Cause], chunk: &Option<Chunk>| {
-        causes.is_empty() && chunk.as_ref().is_some_and(|chunk| chunk.wanted(want) != 0)
-    };
-    let somebody = judged.iter().any(|(_, causes, chunk)| told(causes, chunk));
-    let judged = judged.into_iter().map(|(instance, mut causes, chunk)| {
-        if want == Want::Nothing {
-            // Whatever else is mended, it has no such records.
-            causes.insert(0, Cause::Address(family(want, qtype)));
-            return (instance.node.clone(), instance.id.clone(), causes);
-        }
-        if let Some(chunk) = chunk.filter(|chunk| chunk.wanted(want) == 0) {
-            let is_alias = chunk.host != 0 && want.may_be_alias();
-            if is_alias && somebody {
-                causes.push(Cause::HostName(host(&chunk)));
-            } else if !is_alias {
-                causes.push(Cause::Address(family(want, qtype)));
+/// What is asked of a service.
+struct OfService<'v> {
+    view: &'v View,
+    encoder: &'v Encoder,
+    service: &'v [u8],
+    tag: &'v [u8],
+}
+
+impl OfService<'_> {
+    /// Every instance, perhaps only those of a node, with all that keeps it out of such an answer.
+    fn instances(&self, qtype: u16, on: Option<&str>) -> Vec<(NodeName, InstanceId, Vec<Cause>)> {
+        let want = Want::of(qtype);
+        let (service, tag) = (String::from_utf8_lossy(self.service), self.tag());
+        // Where somebody has what is wanted, host names are not told.
+        let somebody = LazyCell::new(|| {
+            let mut others = self.encoder.drafts(self.view, &service, None);
+            others.any(|(_, draft)| {
+                let is_told = draft.is_shown && self.has_tag(&draft);
+                is_told && Chunk::new(vec![draft]).wanted(want) != 0
+            })
+        });
+        let mut judged = Vec::new();
+        for (instance, draft) in self.encoder.drafts(self.view, &service, on) {
+            let mut causes = self.encoder.causes(self.view, instance);
+            debug_assert_eq!(causes.is_empty(), draft.is_shown);
+            if !self.has_tag(&draft) {
+                causes.push(Cause::lacks(&tag, instance));
             }
+            if want == Want::Nothing {
+                // Whatever else is mended, it has no such records.
+                causes.insert(0, Cause::Address(family(want, qtype)));
+            } else if draft.is_shown {
+                let chunk = Chunk::new(vec![draft]);
+                match chunk.wanted(want) {
+                    0 if chunk.host == 0 || !want.may_be_alias() => {
+                        causes.push(Cause::Address(family(want, qtype)));
+                    }
+                    0 if *somebody => causes.push(Cause::HostName(host(&chunk))),
+                    _ => {}
+                }
+            }
+            judged.push((instance.node.clone(), instance.id.clone(), causes));
         }
-        (instance.node.clone(), instance.id.clone(), causes)
-    });
-    judged.collect()
+        judged
+    }
+
+    fn tag(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.tag)
+    }
+
+    /// Whether it has the tag that is asked for.
+    fn has_tag(&self, draft: &Draft) -> bool {
+        self.tag.is_empty() || draft.tags.contains(&self.encoder.tag(&Folded::new(&self.tag())))
+    }
 }
 
 /// The host name that the one row of a chunk has for its address: its own, or its node's.

@@ -20,7 +20,8 @@ pub trait Names: Send + Sync {
     /// backwards.
     fn meaning(&self, name: &str, qtype: u16) -> Option<Meaning>;
 
-    /// What would be answered, and why; `None` where the name is no domain name.
+    /// What would be answered, and why; `None` where the name is no domain name. What would have to be
+    /// fetched is [`Absence::Unreachable`].
     fn explain(&self, view: &View, question: &NameQuestion<'_>) -> Option<NameAnswer>;
 }
 
@@ -37,6 +38,8 @@ pub struct NameQuestion<'q> {
     pub tcp: bool,
     /// As if only what passes were told.
     pub passing: bool,
+    /// Of the instances only those of this node are explained; the answer is the same.
+    pub on: Option<&'q str>,
 }
 
 /// What a name of the zone means. Names are in lower case.
@@ -75,7 +78,7 @@ pub struct NameAnswer {
     pub reason: Option<String>,
     /// Why there is nothing, where that is not the instances' doing.
     pub absence: Option<Absence>,
-    /// Each instance of the service with what keeps it out: nothing where it is among those of
+    /// Each instance of the service, or of the node asked for, with what keeps it out: nothing where it is among those of
     /// which the answer is made.
     pub instances: Vec<(NodeName, InstanceId, Vec<Cause>)>,
 }

@@ -161,17 +161,27 @@ impl Encoder {
         Encoder { hasher: self.hasher.clone(), ..encoder }
     }
 
-    /// The instances of a service that may be seen, each with the row that is made of it.
-    pub fn drafts<'v>(&self, view: &'v View, service: &str) -> Vec<(&'v Row<Instance>, Draft)> {
+    /// The instances of a service, perhaps only those of a node, that may be seen, each with the row
+    /// that is made of it.
+    pub fn drafts<'v>(
+        &self,
+        view: &'v View,
+        service: &str,
+        on: Option<&str>,
+    ) -> impl Iterator<Item = (&'v Row<Instance>, Draft)> {
         let source = Source::new(view);
         let key = ServiceKey { tenant: TENANT, service: Folded::new(service) };
-        let offers = view.service(&key).unwrap_or_default().into_iter();
-        let seen = offers.filter(|offer| source.authorizer.node_read(offer.node.name.as_str()));
-        let drafts = seen.filter_map(|Offer { node, instance }| {
+        let offers = match on {
+            Some(node) => view.service_on(&key, &NodeName::new(node)),
+            None => view.service(&key),
+        };
+        offers.unwrap_or_default().into_iter().filter_map(move |Offer { node, instance }| {
+            if !source.authorizer.node_read(node.name.as_str()) {
+                return None;
+            }
             let facts = Arc::new(self.facts(&NodeKey::new(TENANT, &node.name), node));
             Some((&**instance, self.instance(&source, &facts, instance)?))
-        });
-        drafts.collect()
+        })
     }
 
     /// All for which an instance's row is not told.

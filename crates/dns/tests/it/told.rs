@@ -335,6 +335,7 @@ impl Bench {
             edns: asked.edns,
             tcp: asked.tcp,
             passing: false,
+            on: None,
         };
         self.live.explain(&self.world.catalog.doors().reader.view(), &question).expect("a name")
     }

@@ -3,7 +3,7 @@
 use crate::ask::{packet, read};
 use crate::world::World;
 use catalog::Command;
-use catalog::why::{Cause, Family};
+use catalog::why::{Absence, Cause, Family};
 use dns::{Channel, Config, Fate, Live, Responder};
 use model::{Check, Instance, Node, Phase, Status, Text};
 use seams::{Meaning, NameAnswer, NameQuestion, Names};
@@ -112,12 +112,17 @@ impl Bench {
     }
 
     fn explain(&self) -> NameAnswer {
+        self.explain_on(None)
+    }
+
+    fn explain_on(&self, on: Option<&str>) -> NameAnswer {
         let question = NameQuestion {
             name: self.name,
             qtype: crate::ask::qtype(self.qtype),
             edns: Some(65_000),
             tcp: true,
             passing: false,
+            on,
         };
         self.live.explain(&self.world.catalog.doors().reader.view(), &question).expect("a name")
     }
@@ -168,6 +173,12 @@ impl Bench {
     #[track_caller]
     fn compare(&mut self) -> Vec<(Instance, Vec<Cause>)> {
         let explained = self.explain();
+        let mut each_node = Vec::new();
+        let nodes: BTreeSet<_> = explained.instances.iter().map(|(node, ..)| node).collect();
+        for node in &nodes {
+            each_node.extend(self.explain_on(Some(&node.as_str().to_uppercase())).instances);
+        }
+        assert_eq!(each_node, explained.instances, "{} {}", self.name, self.qtype);
         let (mut served, mut out) = (BTreeSet::new(), Vec::new());
         for (node, id, causes) in explained.instances {
             let instance = self.instance(node.as_str(), id.as_str());
@@ -286,6 +297,31 @@ fn an_instance_is_said_to_be_served_exactly_where_it_is_and_appears_when_its_cau
         assert!(reached.get(cause).is_some_and(|count| *count >= 10), "{cause}: {reached:?}");
     }
     assert!(served > 100 && mended > 200, "{served} {mended}");
+}
+
+#[test]
+fn what_is_not_here_is_out_of_reach_and_no_bad_name() {
+    let world = World::new(Config::default());
+    world.lines("node n1 10.0.0.1 | web w1 n1:80");
+    let view = world.catalog.doors().reader.view();
+    // A table that nobody has published anything to holds nothing.
+    let elsewhere = dns::table(&world.config);
+    let live = Live::over(&world.config, &elsewhere).expect("a domain");
+    for (name, expected) in [
+        ("web.service.consul", Some(Absence::Unreachable)),
+        ("n1.node.consul", Some(Absence::Unreachable)),
+        ("web.service.dc2.consul", Some(Absence::NoSuchDatacenter)),
+        ("a..service.consul", None),
+    ] {
+        let passing = false;
+        let qtype = crate::ask::qtype("SRV");
+        let question = NameQuestion { name, qtype, edns: None, tcp: false, passing, on: None };
+        let told = live.explain(&view, &question);
+        assert_eq!(told.as_ref().and_then(|told| told.absence), expected, "{name}");
+        let Some(told) = told else { continue };
+        let code = if expected == Some(Absence::Unreachable) { "SERVFAIL" } else { "NXDOMAIN" };
+        assert_eq!((told.code, told.instances.len()), (code, 0), "{name}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! it filters its own answers, and the rest is read from the view and the log's history.
 
 mod asked;
+mod judged;
 mod requests;
 mod shapes;
 mod subject;
@@ -13,14 +14,12 @@ use crate::consul::catalog::{datacenter, may_see};
 use crate::consul::error::{Problem, Stop};
 use asked::{Asked, Which};
 use catalog::why::{Absence, Terms, nearest};
-use catalog::{NodeKey, Offer, ServiceKey, Watch};
+use catalog::{NodeKey, ServiceKey, Watch};
+use judged::{DnsSaid, Judged, MOST_INSTANCES, Said, lay_out};
 use model::{Folded, Index, NodeName, Owner, ServiceName};
 use seams::{NameAnswer, NameQuestion};
-use shapes::{
-    Answer, CauseShape, DoorShape, ElsewhereShape, GoneShape, InstanceShape, TraceShape,
-    UNSPEAKABLE, Verdict,
-};
-use std::collections::BTreeSet;
+use shapes::{Answer, CauseShape, DoorShape, ElsewhereShape, GoneShape, InstanceShape, TraceShape};
+use std::collections::BTreeMap;
 use subject::Subject;
 
 /// The most instances that are gone of which is told.
@@ -29,7 +28,7 @@ const MOST_GONE: usize = 10;
 /// The most nodes that are named on which a service is.
 const MOST_NODES: usize = 10;
 
-/// The most services of a node that are looked through.
+/// The most services of a node that are looked through, by name.
 const MOST_SERVICES: usize = 64;
 
 /// Explains a name.
@@ -68,6 +67,12 @@ struct OfService {
     name: Option<String>,
 }
 
+/// The instances of a service, and what each door answers.
+struct JudgedService<'v> {
+    judged: Vec<Judged<'v>>,
+    doors: Vec<DoorShape>,
+}
+
 struct Explained<'s, 'c> {
     scene: &'s Scene<'c>,
     asked: &'s Asked,
@@ -77,17 +82,18 @@ impl Explained<'_, '_> {
     fn service(&self, of: &OfService) -> Result<Answer, Stop> {
         let (scene, tenant) = (self.scene, self.scene.tenant());
         let key = ServiceKey::new(tenant, &ServiceName::new(of.service.as_str()));
-        let (instances, doors) = self.instances(&key, of)?;
+        let JudgedService { judged, doors } = self.judged(&key, of)?;
         let mut answer = Answer::new("service", &of.service, scene);
         answer.tag = of.tag.clone().unwrap_or_default();
         answer.node = of.node.clone().unwrap_or_default();
-        if instances.is_empty() {
+        if judged.is_empty() {
             let strange = doors.iter().find_map(|door| door.absence);
             self.missing(&mut answer, of, &key, strange)?;
         }
-        answer.unsynced = self.unsynced(&key);
+        (answer.unsynced, answer.more_unsynced) = self.unsynced(&key);
         answer.gone = self.gone(&key, of.node.as_deref());
-        (answer.instances, answer.doors) = (instances, doors);
+        (answer.instances, answer.more_instances) = lay_out(scene, judged);
+        answer.doors = doors;
         Ok(answer)
     }
 
@@ -135,87 +141,63 @@ impl Explained<'_, '_> {
     }
 
     /// The instances of a service, and what each door says of it.
-    fn instances(
-        &self,
-        key: &ServiceKey,
-        of: &OfService,
-    ) -> Result<(Vec<InstanceShape>, Vec<DoorShape>), Stop> {
+    fn judged(&self, key: &ServiceKey, of: &OfService) -> Result<JudgedService<'_>, Stop> {
         let (scene, tenant) = (self.scene, self.scene.tenant());
-        let dns = self.asked.looks_at(Which::Dns).then(|| self.ask_dns(of));
+        let mut dns = self.asked.looks_at(Which::Dns).then(|| self.ask_dns(of));
         let elsewhere = matches!(&dns, Some((_, Some(answer)))
             if answer.absence == Some(Absence::NoSuchDatacenter));
-        let offers = scene.view.service(key)?.into_iter();
-        let on = of.node.as_deref().map(Folded::new);
-        let offers = offers.filter(|offer| {
-            may_see(scene, offer) && on.as_ref().is_none_or(|on| offer.node.name.fold() == *on)
-        });
-        let offers: Vec<Offer<'_>> = if elsewhere { Vec::new() } else { offers.collect() };
+        let offers = match of.node.as_deref() {
+            _ if elsewhere => Vec::new(),
+            Some(node) => scene.view.service_on(key, &NodeName::new(node))?,
+            None => scene.view.service(key)?,
+        };
+        let mut said = dns.as_mut().map(|(_, answer)| DnsSaid::of(answer.as_mut(), self.usual(of)));
         let tags = of.tag.iter().map(|tag| Folded::new(tag)).collect();
-        let terms = Terms::http(self.asked.passing, tags);
-        let mut instances = Vec::new();
-        for offer in &offers {
-            let mut shape = InstanceShape::of(scene, offer);
-            if let Some((_, answer)) = &dns {
-                shape.verdicts.push(self.dns_verdict(answer.as_ref(), offer, of));
-            }
-            if self.asked.looks_at(Which::Http) {
-                let causes: Vec<_> = terms.causes(scene.view, tenant, offer.instance).collect();
-                shape.verdicts.push(Verdict::new(scene, "http", offer, &causes));
-            }
-            instances.push(shape);
-        }
-        let served = |door: &str| {
-            let told = |shape: &&InstanceShape| {
-                shape.verdicts.iter().any(|verdict| verdict.door == door && verdict.served)
-            };
-            instances.iter().filter(told).count()
+        let terms = self.asked.looks_at(Which::Http).then(|| Terms::http(self.asked.passing, tags));
+        let seen = offers.into_iter().filter(|offer| may_see(scene, offer));
+        let judged = seen.map(|offer| Judged {
+            dns: said.as_mut().map(|said| said.said(&offer)),
+            http: terms.as_ref().map(|terms| {
+                Said::Causes(terms.causes(scene.view, tenant, offer.instance).collect())
+            }),
+            offer,
+        });
+        let judged: Vec<Judged<'_>> = judged.collect();
+        let served = |said: for<'j> fn(&'j Judged<'_>) -> Option<&'j Said>| {
+            judged.iter().filter_map(said).filter(|said| said.is_served()).count()
         };
         let mut doors = Vec::new();
         if let Some((question, answer)) = dns {
-            doors.push(DoorShape::dns(question, answer, served("dns"), offers.len()));
+            let served = served(|judged| judged.dns.as_ref());
+            doors.push(DoorShape::dns(question, answer, served, judged.len()));
         }
-        if self.asked.looks_at(Which::Http) && !elsewhere {
+        if terms.is_some() && !elsewhere {
             let question = self.asked.request(&of.service, of.tag.as_deref());
-            doors.push(DoorShape::http(question, served("http"), offers.len()));
+            let served = served(|judged| judged.http.as_ref());
+            doors.push(DoorShape::http(question, served, judged.len()));
         }
-        Ok((instances, doors))
+        Ok(JudgedService { judged, doors })
     }
 
-    /// What DNS says of an instance. One of which it says nothing is not served.
-    fn dns_verdict(
-        &self,
-        answer: Option<&NameAnswer>,
-        offer: &Offer<'_>,
-        of: &OfService,
-    ) -> Verdict {
-        let Some(answer) = answer else {
-            let remedy = "register it under a name of at most 63 bytes without a dot";
-            return Verdict::out("dns", CauseShape::plain("name", UNSPEAKABLE, remedy));
-        };
-        let told = answer.instances.iter().find(|(node, id, _)| {
-            *node == offer.instance.node && id.fold() == offer.instance.id.fold()
-        });
-        if let Some((_, _, causes)) = told {
-            return Verdict::new(self.scene, "dns", offer, causes);
-        }
-        let Some(absence) = answer.absence else {
-            let remedy = "let DNS read its service and its node";
-            return Verdict::out("dns", CauseShape::plain("unseen", "DNS does not see it", remedy));
-        };
+    /// The name by which DNS is usually asked.
+    fn usual(&self, of: &OfService) -> Option<String> {
         let names = self.scene.call.context.names.as_ref();
-        let usual = names.and_then(|names| names.of_service(&of.service, of.tag.as_deref()));
-        let remedy = usual.map_or_else(String::new, |name| format!("ask for {name}"));
-        Verdict::out("dns", CauseShape::plain(absence.name(), absence.text(), remedy))
+        names.and_then(|names| names.of_service(&of.service, of.tag.as_deref()))
     }
 
     /// What DNS is asked, and answers; nothing where it cannot be asked.
     fn ask_dns(&self, of: &OfService) -> (String, Option<NameAnswer>) {
-        let Some(names) = &self.scene.call.context.names else { return Default::default() };
-        let name = of.name.clone().or_else(|| names.of_service(&of.service, of.tag.as_deref()));
-        name.map_or_else(Default::default, |name| self.ask_name(&name, "SRV"))
+        let name = of.name.clone().or_else(|| self.usual(of));
+        let on = of.node.as_deref();
+        name.map_or_else(Default::default, |name| self.ask_name(&name, "SRV", on))
     }
 
-    fn ask_name(&self, name: &str, usual: &'static str) -> (String, Option<NameAnswer>) {
+    fn ask_name(
+        &self,
+        name: &str,
+        usual: &'static str,
+        on: Option<&str>,
+    ) -> (String, Option<NameAnswer>) {
         let Some(names) = &self.scene.call.context.names else { return Default::default() };
         let (qtype, number) = self.asked.qtype(usual);
         let question = NameQuestion {
@@ -224,6 +206,7 @@ impl Explained<'_, '_> {
             edns: self.asked.edns,
             tcp: self.asked.tcp,
             passing: self.asked.passing,
+            on,
         };
         (format!("{name} {qtype}"), names.explain(self.scene.view, &question))
     }
@@ -239,7 +222,7 @@ impl Explained<'_, '_> {
             let (question, told) = name
                 .map(str::to_owned)
                 .or(own)
-                .map_or_else(Default::default, |name| self.ask_name(&name, "ANY"));
+                .map_or_else(Default::default, |name| self.ask_name(&name, "ANY", None));
             answer.doors.push(DoorShape::dns(question, told, 0, 0));
         }
         let Some(row) = scene.view.node(&key)?.value else {
@@ -255,27 +238,29 @@ impl Explained<'_, '_> {
         }
         answer.registered = Some(TraceShape::of(scene.view.trace(row.created)));
         answer.owner = row.owner.to_string();
-        let services: BTreeSet<String> = scene
-            .view
-            .instances_on(&key)?
-            .into_iter()
-            .map(|instance| instance.service.to_string())
-            .filter(|service| scene.auth.service_read(service))
-            .take(MOST_SERVICES)
-            .collect();
-        for service in services {
-            let key = ServiceKey::new(tenant, &ServiceName::new(service.as_str()));
-            let tag = self.asked.tag.clone();
-            let of = OfService { service, tag, node: Some(node.to_owned()), name: None };
-            answer.instances.extend(self.instances(&key, &of)?.0);
+        // The spellings of a name are one service.
+        let mut services: BTreeMap<ServiceKey, &ServiceName> = BTreeMap::new();
+        for instance in scene.view.instances_on(&key)? {
+            if scene.auth.service_read(instance.service.as_str()) {
+                let key = ServiceKey::new(tenant, &instance.service);
+                services.entry(key).or_insert(&instance.service);
+            }
         }
+        answer.more_services = services.len().saturating_sub(MOST_SERVICES);
+        let mut judged = Vec::new();
+        for (key, service) in services.into_iter().take(MOST_SERVICES) {
+            let (service, tag) = (service.to_string(), self.asked.tag.clone());
+            let of = OfService { service, tag, node: Some(node.to_owned()), name: None };
+            judged.extend(self.judged(&key, &of)?.judged);
+        }
+        (answer.instances, answer.more_instances) = lay_out(scene, judged);
         Ok(answer)
     }
 
     /// A name of the zone that is neither a service's nor a node's, or an address backwards.
     fn name(&self, name: &str, usual: &'static str) -> Answer {
         let mut answer = Answer::new("name", name, self.scene);
-        let (question, told) = self.ask_name(name, usual);
+        let (question, told) = self.ask_name(name, usual, None);
         if let Some(absence) = told.as_ref().and_then(|told| told.absence) {
             answer.absence(absence);
         }
@@ -284,11 +269,11 @@ impl Explained<'_, '_> {
     }
 
     /// What is registered with this node's agent and not in the catalog as its own.
-    fn unsynced(&self, key: &ServiceKey) -> Vec<InstanceShape> {
+    fn unsynced(&self, key: &ServiceKey) -> (Vec<InstanceShape>, usize) {
         let Scene { view, call, auth } = self.scene;
         let datacenters = &call.context.datacenters;
         if !datacenter(self.scene).eq_ignore_ascii_case(datacenters.own()) {
-            return Vec::new();
+            return (Vec::new(), 0);
         }
         let node = &call.context.identity.node_name;
         let owner = Owner::agent(&node.fold());
@@ -318,7 +303,10 @@ impl Explained<'_, '_> {
             };
             Some(InstanceShape::unsynced(&own, &owner, cause))
         });
-        lacking.collect()
+        let mut lacking: Vec<InstanceShape> = lacking.collect();
+        let more = lacking.len().saturating_sub(MOST_INSTANCES);
+        lacking.truncate(MOST_INSTANCES);
+        (lacking, more)
     }
 
     fn gone(&self, key: &ServiceKey, node: Option<&str>) -> Vec<GoneShape> {

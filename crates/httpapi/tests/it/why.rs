@@ -298,6 +298,102 @@ async fn a_remedy_leaves_the_rest_of_a_row_as_it_was() {
     assert_eq!(after, expected);
 }
 
+fn node(name: &str) -> Command {
+    Command::PutNode(Node { name: name.into(), address: "10.0.0.7".into(), ..Node::default() })
+}
+
+fn instance(node: &str, id: &str, service: &str) -> Command {
+    Command::PutInstance(Box::new(Instance {
+        node: node.into(),
+        id: id.into(),
+        service: service.into(),
+        ..Instance::default()
+    }))
+}
+
+async fn told(face: &Face, path: &str) -> Value {
+    let reply = face.get(&format!("/v1/rutter/why/{path}")).await;
+    serde_json::from_str(&reply.body).expect("JSON")
+}
+
+fn laid_out(told: &Value) -> Vec<&str> {
+    let instances = told["Instances"].as_array().expect("a list").iter();
+    instances.map(|instance| instance["ID"].as_str().expect("text")).collect()
+}
+
+#[tokio::test]
+async fn of_many_instances_all_are_counted_and_those_left_out_are_told_first() {
+    let face = start();
+    face.catalog.write(vec![node("n7"), node("n8")]);
+    let mut commands: Vec<_> =
+        (0..1_030).map(|number| instance("n7", &format!("w{number:04}"), "web")).collect();
+    commands.push(instance("n8", "z", "web"));
+    commands.push(check("n8", "z", "mem", "critical"));
+    commands.push(check("n7", "w1020", "mem", "critical"));
+    face.catalog.write(commands);
+    let web = told(&face, "web?passing").await;
+    assert_eq!(
+        (&web["Doors"][0]["Served"], &web["Doors"][0]["Instances"]),
+        (&1_029.into(), &1_031.into())
+    );
+    assert_eq!(web["MoreInstances"], 31);
+    let ids = laid_out(&web);
+    assert_eq!(ids.len(), 1_000);
+    assert_eq!((ids[997], ids[998], ids[999]), ("w0997", "w1020", "z"));
+    let on = told(&face, "web@N8?passing").await;
+    assert_eq!(laid_out(&on), ["z"]);
+    assert_eq!((&on["Doors"][0]["Instances"], &on["MoreInstances"]), (&1.into(), &Value::Null));
+    face.catalog.write(
+        (0..1_030).map(|number| check("n7", &format!("w{number:04}"), "mem", "critical")).collect(),
+    );
+    let web = told(&face, "web?passing").await;
+    assert_eq!((laid_out(&web).len(), &web["MoreInstances"]), (1_000, &31.into()));
+    assert_eq!(told(&face, "@n7").await["MoreInstances"], 30);
+}
+
+#[tokio::test]
+async fn a_node_tells_of_each_of_its_services_once() {
+    let face = start();
+    let mut commands = vec![node("n7")];
+    commands.extend((0..70).map(|number| instance("n7", &format!("a{number}"), "aaa")));
+    commands.extend([instance("n7", "b", "bbb"), check("n7", "b", "mem", "critical")]);
+    commands.extend([instance("n7", "c1", "Web"), instance("n7", "c2", "web")]);
+    face.catalog.write(commands);
+    let all = told(&face, "@n7?passing").await;
+    let ids = laid_out(&all);
+    assert_eq!((ids.len(), &ids[70..]), (73, &["b", "c1", "c2"][..]));
+    assert_eq!(all["Instances"][70]["Verdicts"][0]["Causes"][0]["Name"], "check", "{all}");
+    assert_eq!(all["MoreServices"], Value::Null);
+    face.catalog.write(
+        (0..70)
+            .map(|number| instance("n7", &format!("s{number}"), &format!("service{number:02}")))
+            .collect(),
+    );
+    let some = told(&face, "@n7").await;
+    assert_eq!((&some["MoreServices"], laid_out(&some).len()), (&9.into(), 71 + 62));
+}
+
+#[tokio::test]
+async fn of_many_checks_those_that_do_not_pass_are_told_first() {
+    let face = start();
+    let mut commands = vec![node("n7"), instance("n7", "w", "web")];
+    for number in 0..60 {
+        commands.push(check("n7", "w", &format!("a{number}"), "passing"));
+    }
+    for number in 0..30 {
+        commands.push(check("n7", "w", &format!("z{number}"), "critical"));
+    }
+    face.catalog.write(commands);
+    let web = told(&face, "web?passing").await;
+    let instance = &web["Instances"][0];
+    let checks = instance["Checks"].as_array().expect("a list");
+    let failing = checks.iter().filter(|check| check["Status"] == "critical").count();
+    assert_eq!((checks.len(), failing, &instance["MoreChecks"]), (50, 30, &40.into()));
+    let verdict = &instance["Verdicts"][0];
+    assert_eq!(verdict["Causes"].as_array().map(Vec::len), Some(20));
+    assert_eq!(verdict["MoreCauses"], 10);
+}
+
 /// A DNS face that says nothing of any instance.
 struct Silent(Option<Absence>);
 
@@ -325,6 +421,7 @@ async fn of_what_dns_says_nothing_is_never_said_to_be_served() {
     for (absence, service, expected) in [
         (None, "web", "unseen"),
         (Some(Absence::NoSuchForm), "web", "no_such_form"),
+        (Some(Absence::Unreachable), "web", "unreachable"),
         (None, "unspeakable", "name"),
     ] {
         let face = start_with(Acl::Off, |context| context.names = Some(Arc::new(Silent(absence))));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
-/// The most instances that are laid out; JSON has them all.
+/// The most instances that are laid out; JSON has more.
 const MOST: usize = 50;
 
 /// The most checks of an instance that are named.
@@ -41,6 +41,10 @@ fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
+fn count(value: &Value, key: &str) -> usize {
+    value[key].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+}
+
 impl Display for Told<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.head(f)?;
@@ -53,11 +57,14 @@ impl Display for Told<'_> {
         for instance in instances.iter().take(MOST) {
             self.instance(f, instance)?;
         }
-        if instances.len() > MOST {
-            writeln!(f, "\n… and {} more: -format=json has them all", instances.len() - MOST)?;
-        }
-        for instance in list(self.found, "Unsynced") {
+        self.more(f, instances.len())?;
+        let unsynced = list(self.found, "Unsynced");
+        for instance in unsynced.iter().take(MOST) {
             self.instance(f, instance)?;
+        }
+        let more = unsynced.len().saturating_sub(MOST) + count(self.found, "MoreUnsynced");
+        if more > 0 {
+            writeln!(f, "\n… and {more} more that only the agent knows")?;
         }
         for gone in list(self.found, "Gone") {
             self.gone(f, gone)?;
@@ -71,6 +78,22 @@ fn is_served(instance: &Value) -> bool {
 }
 
 impl Told<'_> {
+    /// How many instances are not laid out here, of so many that the agent did.
+    fn more(&self, f: &mut Formatter<'_>, laid_out: usize) -> fmt::Result {
+        let beyond = count(self.found, "MoreInstances");
+        let more = laid_out.saturating_sub(MOST) + beyond;
+        match (more, beyond) {
+            (0, _) => {}
+            (_, 0) => writeln!(f, "\n… and {more} more: -format=json has them all")?,
+            _ => writeln!(f, "\n… and {more} more: -format=json has {laid_out} in all")?,
+        }
+        match count(self.found, "MoreServices") {
+            0 => Ok(()),
+            1 => writeln!(f, "\n… and 1 more service: ask for SERVICE@NODE"),
+            services => writeln!(f, "\n… and {services} more services: ask for SERVICE@NODE"),
+        }
+    }
+
     fn head(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (kind, name) = (text(self.found, "Kind"), text(self.found, "Name"));
         write!(f, "{} {}", kind, self.paint.strong(name))?;
@@ -326,6 +349,30 @@ mod tests {
         assert!(told.contains("it says: e\\x1b[2J\\u009b1m\n"), "{told}");
         let request = r#"curl -X PUT 'http://localhost:8500/v1/x' -d '{"ID":"it'\''s\u009b"}'"#;
         assert!(told.contains(request) && !told.contains("agent/x"), "{told}");
+    }
+
+    #[test]
+    fn what_is_not_laid_out_is_counted() {
+        let instances = |count| vec![json!({"ID": "a", "Node": "n1", "Port": 80}); count];
+        for (laid_out, beyond, services, expected) in [
+            (50, 0, 0, ""),
+            (51, 0, 0, "… and 1 more: -format=json has them all\n"),
+            (1_000, 7, 0, "… and 957 more: -format=json has 1000 in all\n"),
+            (1, 0, 2, "… and 2 more services: ask for SERVICE@NODE\n"),
+        ] {
+            let found = json!({
+                "Kind": "service", "Name": "web", "Instances": instances(laid_out),
+                "MoreInstances": beyond, "MoreServices": services,
+            });
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let told = Told { found: &found, paint: Paint(false), now, url: "" }.to_string();
+            let notes: String = told
+                .lines()
+                .filter(|line| line.starts_with('…'))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            assert_eq!(notes, expected);
+        }
     }
 
     #[test]

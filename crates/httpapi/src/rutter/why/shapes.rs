@@ -4,13 +4,34 @@ use super::requests::{RequestShape, requests};
 use crate::consul::blocking::Scene;
 use catalog::why::{Absence, Cause, Gone, Trace};
 use catalog::{HistoryEntry, Offer};
-use model::{Check, Door, Index, Instance, Owner, Row};
+use model::{Check, Door, Index, Instance, Owner, Row, Status};
 use seams::NameAnswer;
 use serde::Serialize;
 use std::sync::Arc;
 
 /// Of a name that DNS cannot be asked for.
 pub const UNSPEAKABLE: &str = "DNS cannot carry this name";
+
+/// The most checks of an instance that are laid out, those that do not pass first.
+const MOST_CHECKS: usize = 50;
+
+/// The most things that keep an instance out that are laid out.
+const MOST_CAUSES: usize = 20;
+
+/// The longest output of a check that is told whole: that of a node is told with each instance.
+const LONGEST_OUTPUT: usize = 4_096;
+
+/// As much of an output as is told.
+fn shortened(output: &str) -> String {
+    match output.len() {
+        ..=LONGEST_OUTPUT => output.to_owned(),
+        _ => format!("{}…", &output[..output.floor_char_boundary(LONGEST_OUTPUT)]),
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
 
 /// All of it.
 #[derive(Serialize)]
@@ -40,8 +61,17 @@ pub struct Answer {
     pub owner: String,
     pub doors: Vec<DoorShape>,
     pub instances: Vec<InstanceShape>,
+    /// How many more instances there are, which are counted and not laid out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_instances: usize,
+    /// Of a node: how many more services it has, of which nothing is told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_services: usize,
     /// What only this node's agent knows.
     pub unsynced: Vec<InstanceShape>,
+    /// How many more there are of these.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_unsynced: usize,
     /// What is no more.
     pub gone: Vec<GoneShape>,
 }
@@ -61,7 +91,10 @@ impl Answer {
             owner: String::new(),
             doors: Vec::new(),
             instances: Vec::new(),
+            more_instances: 0,
+            more_services: 0,
             unsynced: Vec::new(),
+            more_unsynced: 0,
             gone: Vec::new(),
         }
     }
@@ -159,6 +192,9 @@ pub struct InstanceShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<TraceShape>,
     checks: Vec<CheckShape>,
+    /// How many more checks it has.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_checks: usize,
     pub verdicts: Vec<Verdict>,
 }
 
@@ -173,8 +209,14 @@ impl InstanceShape {
         if row.modified != row.created {
             shape.changed = Some(TraceShape::of(scene.view.trace(row.modified)));
         }
-        let checks = scene.view.checks_for(scene.tenant(), row);
-        shape.checks = checks.map(|check| CheckShape::of(check)).collect();
+        let mut checks: Vec<&Arc<Row<Check>>> =
+            scene.view.checks_for(scene.tenant(), row).collect();
+        shape.more_checks = checks.len().saturating_sub(MOST_CHECKS);
+        if shape.more_checks > 0 {
+            checks.sort_by_key(|check| check.status == Status::Passing);
+            checks.truncate(MOST_CHECKS);
+        }
+        shape.checks = checks.into_iter().map(|check| CheckShape::of(check)).collect();
         shape
     }
 
@@ -197,6 +239,7 @@ impl InstanceShape {
             registered: None,
             changed: None,
             checks: Vec::new(),
+            more_checks: 0,
             verdicts: Vec::new(),
         }
     }
@@ -224,7 +267,7 @@ impl CheckShape {
             id: row.id.to_string(),
             of_node: row.instance.is_empty(),
             status: row.status.to_string(),
-            output: row.output.to_string(),
+            output: shortened(&row.output),
             since: TraceIndex(row.modified.0),
         }
     }
@@ -238,17 +281,21 @@ pub struct Verdict {
     pub served: bool,
     /// What keeps it out, the first first.
     causes: Vec<CauseShape>,
+    /// How many more things keep it out.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_causes: usize,
 }
 
 impl Verdict {
     pub fn new(scene: &Scene, door: &'static str, offer: &Offer<'_>, causes: &[Cause]) -> Verdict {
-        let causes = causes.iter().map(|cause| CauseShape::of(scene, offer, cause));
-        Verdict { door, served: causes.len() == 0, causes: causes.collect() }
+        let told = causes.iter().take(MOST_CAUSES).map(|cause| CauseShape::of(scene, offer, cause));
+        let more_causes = causes.len().saturating_sub(MOST_CAUSES);
+        Verdict { door, served: causes.is_empty(), causes: told.collect(), more_causes }
     }
 
     /// It is left out by something that is no fault of its own.
     pub fn out(door: &'static str, cause: CauseShape) -> Verdict {
-        Verdict { door, served: false, causes: vec![cause] }
+        Verdict { door, served: false, causes: vec![cause], more_causes: 0 }
     }
 }
 
@@ -282,7 +329,7 @@ impl CauseShape {
         let remedy = cause.remedy();
         CauseShape {
             requests: requests(scene, &remedy, offer.instance),
-            check: said.map(ToString::to_string),
+            check: said.map(|said| shortened(said)),
             ..CauseShape::plain(cause.name(), cause.to_string(), remedy.to_string())
         }
     }

@@ -386,9 +386,7 @@ impl<'a> Answer<'a, '_, '_> {
             {
                 return false;
             }
-            if section == Section::Answer || self.is_short() {
-                self.note_safe();
-            }
+            self.note_safe();
         }
         true
     }

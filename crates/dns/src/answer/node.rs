@@ -1,5 +1,6 @@
 //! Nodes, and names that spell an address.
 
+use super::reason::Cut;
 use super::{Answer, Detour, Reply};
 use crate::encoded::NodeFacts;
 use catalog::why::Absence;
@@ -30,14 +31,19 @@ impl<'a> Answer<'a, '_, '_> {
             _ => return Ok(self.finish(rcode::NOERROR, true)),
         };
         if let Some(ip) = address {
-            self.put_address(Section::Answer, Owner::Question, ip, ttl);
+            if !self.put_address(Section::Answer, Owner::Question, ip, ttl) {
+                self.overflow(Cut::Size);
+            }
         } else if let Some(host) = &addresses.host {
             self.put_node_alias(host, ttl);
         }
         if self.question.qtype == rtype::ANY {
             self.put_answer_texts(node, ttl);
         } else if self.context.zone.adds_node_meta {
-            self.put_texts(Section::Additional, Owner::Question, node, ttl, usize::MAX);
+            self.note_safe();
+            if !self.put_texts(Section::Additional, Owner::Question, node, ttl, usize::MAX) {
+                self.shorten_uncounted(Cut::Beside);
+            }
         }
         Ok(self.finish(rcode::NOERROR, true))
     }

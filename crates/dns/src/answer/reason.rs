@@ -58,7 +58,7 @@ pub enum Cut {
     Target,
     /// Few name servers.
     Servers,
-    /// What goes beside the answer does not fit: name servers, addresses of targets.
+    /// What goes beside the answer does not fit: name servers, addresses of targets, texts of nodes.
     Beside,
 }
 
@@ -211,10 +211,11 @@ impl<'a> Answer<'a, '_, '_> {
             return;
         };
         self.writer.set_limit(self.limit.bytes);
-        if self.is_short() {
-            self.make_room(edns.answer_length() + SHORT_ROOM);
-        }
         self.why = self.settled(code);
+        if self.why != Why::Whole {
+            self.make_room(edns.answer_length() + SHORT_ROOM);
+            self.why = self.settled(code);
+        }
         let mut text = Text { bytes: [0; LONGEST_TEXT], length: 0 };
         let room = self.writer.room().saturating_sub(edns.answer_length() + ExtendedError::FIXED);
         let error = self.extended_error(&mut text, room);
@@ -232,8 +233,11 @@ impl<'a> Answer<'a, '_, '_> {
             Why::Short { by: Cut::OneAlias, of, .. } => {
                 Why::Short { by: Cut::OneAlias, told: 1, of }
             }
-            Why::Short { by, of, .. } => Why::Short { by, told, of },
-            Why::Whole if told == 0 && code == rcode::NOERROR => {
+            // That there is nothing counts more than that not all goes with it.
+            Why::Short { by, of, .. } if told > 0 || by != Cut::Beside => {
+                Why::Short { by, told, of }
+            }
+            Why::Whole | Why::Short { .. } if told == 0 && code == rcode::NOERROR => {
                 Why::Absent(match self.question.qtype {
                     rtype::A => Absence::NoIpv4,
                     rtype::AAAA => Absence::NoIpv6,

@@ -2,7 +2,7 @@
 
 use super::reason::{Cut, Why};
 use super::{Answer, Detour, Reply};
-use crate::encoded::{Chunk, Family, NodeFacts, Row, ServiceRow, Target};
+use crate::encoded::{Family, NodeFacts, Row, ServiceRow, Target};
 use crate::pick::{Accepted, Want};
 use catalog::why::Absence;
 use dnswire::{Mark, Owner, Section, rcode, rtype};
@@ -160,24 +160,33 @@ impl<'a> Answer<'a, '_, '_> {
             let accepted = Accepted { at: place, target_at, plain, before, glue: fits };
             self.scratch.accepted.push(accepted);
             if !fits {
+                // One alone lacks only what goes with it.
+                if !self.has_more_targets(service) {
+                    self.shorten_uncounted(Cut::Beside);
+                }
                 self.overflow(Cut::Size);
                 break;
             }
         }
         self.cut_small();
         self.note_targets_safe();
-        for at in 0..self.scratch.accepted.len() {
-            let accepted = self.scratch.accepted[at];
-            let (chunk, row) = accepted.at.find(service);
-            let was_short = self.is_short();
-            self.put_glue(chunk, row, service.ttl, accepted);
-            if !was_short && self.is_short() && self.repeats_target(service, at) {
-                self.why = Why::Whole;
-            }
+        for nth in 0..self.scratch.accepted.len() {
+            self.put_glue(service, nth);
         }
     }
 
-    /// Whether an SRV record before the nth has the same target, so that its glue is there already.
+    /// Whether there is one that was not drawn yet.
+    fn has_more_targets(&mut self, service: &ServiceRow) -> bool {
+        while let Some(place) = self.scratch.pick(service) {
+            let row = place.find(service).1;
+            if self.scratch.is_new(service, u128::from(row.identity)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether an SRV record before the nth has the same target, so that its address is there already.
     fn repeats_target(&self, service: &ServiceRow, nth: usize) -> bool {
         let target = |accepted: &Accepted| {
             let (chunk, row) = accepted.at.find(service);
@@ -186,6 +195,15 @@ impl<'a> Answer<'a, '_, '_> {
         let same = target(&self.scratch.accepted[nth]);
         let mut before = self.scratch.accepted[..nth].iter();
         before.any(|accepted| target(accepted).eq_ignore_ascii_case(same))
+    }
+
+    /// Whether one before the nth is on the same node, so that its texts are there already.
+    fn repeats_node(&self, service: &ServiceRow, nth: usize) -> bool {
+        let row = |accepted: &Accepted| accepted.at.find(service).1;
+        let same = row(&self.scratch.accepted[nth]);
+        let before = self.scratch.accepted[..nth].iter().map(row);
+        let mut with_texts = before.filter(|row| row.target != Target::Host && row.any.is_some());
+        with_texts.any(|row| *row.node.target == *same.node.target)
     }
 
     /// A small answer that is shortened anyway must fit without compression, too.
@@ -205,12 +223,10 @@ impl<'a> Answer<'a, '_, '_> {
 
     /// A shortened answer has room to say so before its glue, or else before its last record.
     fn note_targets_safe(&mut self) {
-        if !self.over {
-            return;
-        }
         self.note_safe();
-        if let [_, .., last] = self.scratch.accepted[..] {
-            self.note_safe_before(last.before);
+        if let ([_, .., last], true) = (&self.scratch.accepted[..], self.over) {
+            let before = last.before;
+            self.note_safe_before(before);
         }
     }
 
@@ -254,19 +270,27 @@ impl<'a> Answer<'a, '_, '_> {
         self.context.zone.adds_node_meta && !node.target.is_empty()
     }
 
-    fn put_glue(&mut self, chunk: &Chunk, row: &Row, ttl: u32, accepted: Accepted) {
-        let domain = self.domain_at();
-        let at = accepted.target_at;
+    /// Writes what goes with the nth SRV record. Two may go with the same: what is there already is not
+    /// missing where it does not fit again.
+    fn put_glue(&mut self, service: &ServiceRow, nth: usize) {
+        let accepted = self.scratch.accepted[nth];
+        let (chunk, row) = accepted.at.find(service);
+        let (at, domain, ttl) = (accepted.target_at, self.domain_at(), service.ttl);
         if let Some(host) = chunk.host_name(row) {
-            return self.put_host_glue(host, at, ttl);
+            let was_short = self.is_short();
+            self.put_host_glue(host, at, ttl);
+            if !was_short && self.is_short() && self.repeats_target(service, nth) {
+                self.why = Why::Whole;
+            }
+            return;
         }
         let (Some(ip), data) = (row.any(), chunk.srv_data(row)) else { return };
         let owner = Owner::Earlier { at, copy: &data[6..], suffix: Some(domain) };
-        match self.put_address(Section::Additional, owner, ip, ttl) {
-            true if self.over => self.note_safe(),
-            true => {}
-            // The glue of a host name before it took the room.
-            false => self.shorten_uncounted(Cut::Beside),
+        // The room was counted; the glue of a host name before it may have taken it.
+        if self.put_address(Section::Additional, owner, ip, ttl) {
+            self.note_safe();
+        } else if !self.is_short() && !self.repeats_target(service, nth) {
+            self.shorten_uncounted(Cut::Beside);
         }
         if !accepted.glue || !self.has_texts(&row.node) {
             return;
@@ -276,7 +300,10 @@ impl<'a> Answer<'a, '_, '_> {
             Target::Node => owner,
             _ => Owner::Prefixed(&node.target, domain),
         };
-        self.put_texts(Section::Additional, owner, node, ttl, usize::MAX);
+        let is_whole = self.put_texts(Section::Additional, owner, node, ttl, usize::MAX);
+        if !is_whole && !self.is_short() && !self.repeats_node(service, nth) {
+            self.shorten_uncounted(Cut::Beside);
+        }
     }
 }
 

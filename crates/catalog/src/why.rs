@@ -23,7 +23,7 @@ mod traces;
 pub use absence::Absence;
 pub use cause::{Cause, Family};
 pub use nearest::nearest;
-pub use remedy::{Remedy, path_segment};
+pub use remedy::{Remedy, path_segment, url_word};
 pub use traces::{Gone, Trace};
 
 use crate::{Health, NodeKey, View};

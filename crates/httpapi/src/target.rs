@@ -48,15 +48,9 @@ pub fn clean(path: &str) -> String {
     out
 }
 
-/// Whether everything in the text can be printed, about as Go's `unicode.IsPrint` sees it.
+/// Whether everything in the text can be printed.
 pub fn is_printable(text: &str) -> bool {
-    text.chars().all(|c| {
-        let blank = c.is_whitespace() && c != ' ';
-        let format = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
-        !c.is_control() && !blank && !format && !private
-    })
+    text.chars().all(model::is_printable)
 }
 
 /// A query string: names and values in the order given.

@@ -12,6 +12,7 @@ mod author;
 mod check;
 mod instance;
 mod kv;
+mod letter;
 mod name;
 mod node;
 mod rare;
@@ -28,6 +29,7 @@ pub use instance::{
     empty_tags,
 };
 pub use kv::{KvEntry, KvKey};
+pub use letter::{is_obeyed, is_printable};
 pub use name::{CheckId, Folded, InstanceId, NodeName, ServiceName};
 pub use node::{Node, NodeId};
 pub use rare::{Fields, Rare};

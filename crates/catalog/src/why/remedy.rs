@@ -4,7 +4,7 @@
 //! checks of rows that were written past all agents, and no agent knows of their maintenance.
 
 use super::Family;
-use model::{Check, Owner, Row, Text};
+use model::{Check, Owner, Row, Text, is_obeyed, is_printable};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -90,11 +90,17 @@ impl fmt::Display for Remedy {
                 write!(f, "`rutter maint -disable` on node {}", check.node)
             }
             Remedy::Resume(check) => {
-                let id = shell_word(check.instance.as_str());
+                let id = check.instance.as_str();
+                if path_segment(id).is_none() {
+                    return unnameable(f, "it anew with ?replace-existing-checks", check);
+                }
+                let id = shell_word(id);
                 write!(f, "`rutter maint -disable -service={id}` on node {}", check.node)
             }
             Remedy::Report(check) => {
-                let id = path_segment(check.id.as_str());
+                let Some(id) = path_segment(check.id.as_str()) else {
+                    return unnameable(f, "it anew as a check that needs no report", check);
+                };
                 write!(
                     f,
                     "a report: `PUT /v1/agent/check/pass/{id}` to the agent on {}",
@@ -133,8 +139,20 @@ fn run(f: &mut fmt::Formatter<'_>, check: &Row<Check>) -> fmt::Result {
     }
 }
 
-/// A part of a URL's path that stands for this text.
-pub fn path_segment(text: &str) -> String {
+/// What is left where no path of an agent's carries an id.
+fn unnameable(f: &mut fmt::Formatter<'_>, anew: &str, check: &Row<Check>) -> fmt::Result {
+    write!(f, "no path carries its id: with the agent on {}, register {anew}", check.node)
+}
+
+/// A part of a URL's path that stands for this text; `None` where agents and those who ask them do not take
+/// it as such: dots are a way through paths, and what cannot be printed is refused.
+pub fn path_segment(text: &str) -> Option<String> {
+    let is_taken = !matches!(text, "" | "." | "..") && text.chars().all(is_printable);
+    is_taken.then(|| url_word(text))
+}
+
+/// A value in a URL's query that stands for this text.
+pub fn url_word(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -153,7 +171,7 @@ fn shell_word(text: &str) -> Cow<'_, str> {
     if !text.is_empty() && text.bytes().all(is_plain) {
         return Cow::Borrowed(text);
     }
-    if !text.contains(char::is_control) {
+    if !text.contains(is_obeyed) {
         return Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")));
     }
     // The one form of quotes in which a terminal is not spoken to.
@@ -161,7 +179,7 @@ fn shell_word(text: &str) -> Cow<'_, str> {
     for letter in text.chars() {
         match letter {
             '\'' | '\\' => word.extend(['\\', letter]),
-            letter if letter.is_control() => {
+            letter if is_obeyed(letter) => {
                 let mut bytes = [0; 4];
                 for byte in letter.encode_utf8(&mut bytes).bytes() {
                     word.push_str(&format!("\\{byte:03o}"));
@@ -177,19 +195,63 @@ fn shell_word(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Index;
 
     #[test]
     fn what_is_to_be_pasted_is_quoted() {
         for (id, word, segment) in [
-            ("web-1", "web-1", "web-1"),
-            ("service:web", "service:web", "service:web"),
-            ("a b/c?d", "'a b/c?d'", "a%20b%2Fc%3Fd"),
-            ("it's; rm -rf $HOME", r"'it'\''s; rm -rf $HOME'", "it%27s%3B%20rm%20-rf%20%24HOME"),
-            ("", "''", ""),
-            ("é", "'é'", "%C3%A9"),
-            ("a\u{1b}[31m\\'", r"$'a\033[31m\\\''", "a%1B%5B31m%5C%27"),
+            ("web-1", "web-1", Some("web-1")),
+            ("service:web", "service:web", Some("service:web")),
+            ("a b/c?d", "'a b/c?d'", Some("a%20b%2Fc%3Fd")),
+            (
+                "it's; rm -rf $HOME",
+                r"'it'\''s; rm -rf $HOME'",
+                Some("it%27s%3B%20rm%20-rf%20%24HOME"),
+            ),
+            ("", "''", None),
+            (".", ".", None),
+            ("..", "..", None),
+            ("...", "...", Some("...")),
+            ("é", "'é'", Some("%C3%A9")),
+            ("a\u{1b}[31m\\'", r"$'a\033[31m\\\''", None),
+            ("a\u{202e}b", r"$'a\342\200\256b'", None),
+            ("a\u{a0}b", "'a\u{a0}b'", None),
         ] {
-            assert_eq!((shell_word(id).as_ref(), path_segment(id).as_str()), (word, segment));
+            assert_eq!(shell_word(id), word, "{id:?}");
+            assert_eq!(path_segment(id).as_deref(), segment, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_path_carries_is_to_be_registered_anew() {
+        let check = |id: &str, instance: &str| {
+            let check = Check {
+                node: "n1".into(),
+                id: id.into(),
+                instance: instance.into(),
+                ..Check::default()
+            };
+            let (created, modified) = (Index(1), Index(1));
+            Arc::new(Row { claim: check, owner: Owner::http(), created, modified })
+        };
+        for (remedy, expected) in [
+            (
+                Remedy::Report(check("..", "w")),
+                "on n1, register it anew as a check that needs no report",
+            ),
+            (
+                Remedy::Report(check("a\u{200e}", "")),
+                "on n1, register it anew as a check that needs no report",
+            ),
+            (
+                Remedy::Resume(check("m", ".")),
+                "on n1, register it anew with ?replace-existing-checks",
+            ),
+            (Remedy::Resume(check("m", "w")), "`rutter maint -disable -service=w` on node n1"),
+        ] {
+            let told = remedy.to_string();
+            assert!(told.contains(expected), "{told}");
+            assert_eq!(told.contains('`'), expected.contains('`'), "{told}");
         }
     }
 }

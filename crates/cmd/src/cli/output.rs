@@ -5,6 +5,7 @@
 
 use super::failure::Outcome;
 use clap::ValueEnum;
+use model::is_obeyed;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -52,13 +53,6 @@ pub fn plain_json(json: &str) -> Cow<'_, str> {
     let lays_out = |letter| matches!(letter, '\n' | '\t');
     let escape = |letter| format!("\\u{:04x}", letter as u32);
     escaped(json, |letter| is_obeyed(letter) && !lays_out(letter), escape)
-}
-
-/// Whether a terminal does something else than to show it: control characters, and those that turn
-/// the direction of what follows.
-fn is_obeyed(letter: char) -> bool {
-    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    letter.is_control() || turns
 }
 
 fn escaped(

@@ -2,9 +2,9 @@
 
 use crate::support::{Face, start, start_with};
 use catalog::why::Absence;
-use catalog::{Acl, Command, View};
-use model::{Check, Instance, Node, Phase, Status, Text};
-use seams::{Meaning, NameAnswer, NameQuestion, Names};
+use catalog::{Acl, Claim, Command, View};
+use model::{Author, Check, Folded, Instance, Node, Owner, Phase, Status, Tenant, Text};
+use seams::{Meaning, NameAnswer, NameQuestion, Names, Proposal};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -392,6 +392,53 @@ async fn of_many_checks_those_that_do_not_pass_are_told_first() {
     let verdict = &instance["Verdicts"][0];
     assert_eq!(verdict["Causes"].as_array().map(Vec::len), Some(20));
     assert_eq!(verdict["MoreCauses"], 10);
+}
+
+#[tokio::test]
+async fn no_request_is_offered_that_the_agent_would_refuse() {
+    let face = start();
+    let by_agent = async |commands: Vec<Command>| {
+        let proposal = Proposal {
+            author: Author::default(),
+            owner: Owner::agent(&Folded::new("n7")),
+            claim: Claim::default(),
+            tenant: Tenant::DEFAULT,
+            request: None,
+            commands,
+        };
+        face.catalog.doors().writer.propose(proposal).await.expect("written");
+    };
+    for (id, path) in [
+        ("it is", "/v1/agent/check/pass/it%20is"),
+        (".", ""),
+        ("..", ""),
+        ("a\u{200e}b", ""),
+        ("a\u{a0}b", ""),
+    ] {
+        let check = Check {
+            node: "n7".into(),
+            id: id.into(),
+            status: Status::Critical,
+            instance: "w".into(),
+            details: model::CheckDetails { kind: "ttl".into(), ..Default::default() }.into(),
+            ..Check::default()
+        };
+        let put = Command::PutCheck(Box::new(check));
+        by_agent(vec![node("n7"), instance("n7", "w", "web"), put]).await;
+        let web = told(&face, "web?passing").await;
+        let cause = &web["Instances"][0]["Verdicts"][0]["Causes"][0];
+        let offered = cause["Requests"][0]["Path"].as_str().unwrap_or_default();
+        assert_eq!(offered, path, "{id}: {cause}");
+        let remedy = cause["Remedy"].as_str().expect("text");
+        let anew = "no path carries its id: with the agent on n7, register it anew";
+        assert_eq!(remedy.starts_with(anew), path.is_empty(), "{id}: {remedy}");
+        face.catalog.write(vec![Command::RemoveInstance("n7".into(), "w".into())]);
+    }
+    face.catalog.write(vec![instance("n7", "dot", ".")]);
+    let dot = told(&face, ".@n7").await;
+    let door = &dot["Doors"][0];
+    assert_eq!((&door["Asked"], &door["Served"]), (&"".into(), &1.into()));
+    assert_eq!(door["Reason"], "no path carries this name");
 }
 
 /// A DNS face that says nothing of any instance.

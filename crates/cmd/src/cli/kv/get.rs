@@ -95,11 +95,15 @@ impl Get {
                 }
                 output::say_bytes(&detailed(pair, self.base64));
             } else {
-                let line = [pair.key.as_bytes(), b":", &pair.shown(self.base64)].concat();
-                output::say_bytes(&line);
+                output::say_bytes(&line(pair, self.base64));
             }
         }
     }
+}
+
+/// A key and its value, which is printed as it is.
+fn line(pair: &Pair, base64: bool) -> Vec<u8> {
+    [output::plain(&pair.key).as_bytes(), b":", &pair.shown(base64)].concat()
 }
 
 fn detailed(pair: &Pair, base64: bool) -> Vec<u8> {
@@ -121,6 +125,13 @@ fn detailed(pair: &Pair, base64: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_made_plain_and_a_value_is_not() {
+        let (key, value) = ("a\u{1b}[2J\n\u{202e}b".to_owned(), b"\x1b[2J\n".to_vec());
+        let pair = Pair { key, value, ..Pair::default() };
+        assert_eq!(line(&pair, false), b"a\\x1b[2J\\n\\u202eb:\x1b[2J\n");
+    }
 
     #[test]
     fn a_key_that_nobody_holds_has_a_dash_for_its_session() {

@@ -3,7 +3,7 @@
 use crate::consul::blocking::Scene;
 use crate::consul::error::Problem;
 use crate::consul::params;
-use catalog::why::path_segment;
+use catalog::why::{path_segment, url_word};
 
 /// A door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,13 +109,13 @@ impl Asked {
         self.qtype.or(known.copied()).unwrap_or(("ANY", 255))
     }
 
-    /// The request that HTTP would be asked.
-    pub fn request(&self, service: &str, tag: Option<&str>) -> String {
+    /// The request that HTTP would be asked; `None` where no path carries the name.
+    pub fn request(&self, service: &str, tag: Option<&str>) -> Option<String> {
         let passing = self.passing.then(|| "passing".to_owned());
-        let tag = tag.map(|tag| format!("tag={}", path_segment(tag)));
+        let tag = tag.map(|tag| format!("tag={}", url_word(tag)));
         let query: Vec<String> = passing.into_iter().chain(tag).collect();
         let mark = if query.is_empty() { "" } else { "?" };
-        let service = path_segment(service);
-        format!("GET /v1/health/service/{service}{mark}{}", query.join("&"))
+        let service = path_segment(service)?;
+        Some(format!("GET /v1/health/service/{service}{mark}{}", query.join("&")))
     }
 }

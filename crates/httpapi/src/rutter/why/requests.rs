@@ -47,16 +47,16 @@ pub fn requests(scene: &Scene, remedy: &Remedy, row: &Row<Instance>) -> Vec<Requ
         ),
         Remedy::Resume(check) => {
             let path = match check.instance.as_str() {
-                "" => "/v1/agent/maintenance?enable=false".to_owned(),
-                id => {
-                    let id = path_segment(id);
-                    format!("/v1/agent/service/maintenance/{id}?enable=false")
-                }
+                "" => Some("/v1/agent/maintenance?enable=false".to_owned()),
+                id => path_segment(id)
+                    .map(|id| format!("/v1/agent/service/maintenance/{id}?enable=false")),
             };
+            let Some(path) = path else { return Vec::new() };
             RequestShape::agent(check.node.as_str(), path, Value::Null)
         }
         Remedy::Report(check) => {
-            let path = format!("/v1/agent/check/pass/{}", path_segment(check.id.as_str()));
+            let Some(id) = path_segment(check.id.as_str()) else { return Vec::new() };
+            let path = format!("/v1/agent/check/pass/{id}");
             RequestShape::agent(check.node.as_str(), path, Value::Null)
         }
         Remedy::Tag { asked, .. } => match tagged(scene, row, asked) {

